@@ -1,0 +1,35 @@
+"""Find every nucleus in a microscopy image.
+
+`segment` finds nuclei, `train` teaches a network, `load_model` loads one. Nothing heavy
+is imported until one of them is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+__all__ = ["__version__", "load_model", "segment", "train"]
+
+_WHERE = {
+    "segment": "napari_nucleiseg.models.segmenting",
+    "load_model": "napari_nucleiseg.models.predictor",
+    "train": "napari_nucleiseg.models.export",
+}
+
+if TYPE_CHECKING:
+    from napari_nucleiseg.models.export import train
+    from napari_nucleiseg.models.predictor import load_model
+    from napari_nucleiseg.models.segmenting import segment
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

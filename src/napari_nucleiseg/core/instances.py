@@ -1,0 +1,265 @@
+"""Labels to the maps a network learns, and maps back to labels, side by side.
+
+The network predicts three maps, each in 0-1:
+
+``nucleus``
+    whether a pixel belongs to any nucleus;
+``distance``
+    how deep inside its nucleus a pixel lies: the Euclidean distance to the outside of
+    that nucleus, divided by its largest value there, so that the middle of a small
+    nucleus counts as much as that of a large one;
+``contact``
+    whether two different nuclei are within a few pixels: the borders between
+    touching nuclei, and narrow gaps.
+
+Nuclei are the basins of a watershed [1]_ on ``distance`` minus ``contact``, flooded
+from seeds where distance is high and contact low, and limited to where ``nucleus`` is.
+
+References
+----------
+.. [1] S. Beucher, F. Meyer, "The morphological approach to segmentation: the
+   watershed transformation", in Mathematical Morphology in Image Processing, 1993.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.ndimage as ndi
+from skimage.segmentation import watershed
+
+#: The order of the maps along the last axis of what a network returns.
+MAPS = ("nucleus", "distance", "contact")
+
+#: Two nuclei within a square of this side (pixels) are in contact.
+CONTACT_WINDOW = 5
+
+
+def distance_map(labels: np.ndarray) -> np.ndarray:
+    """Return each pixel's depth inside its own nucleus, largest depth 1.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        ``(y, x)`` integer labels, 0 is background.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(y, x)`` float32 in 0-1, 0 outside. Where a nucleus meets the edge of the
+        image it is taken to go on beyond it.
+    """
+    out = np.zeros(labels.shape, np.float32)
+    for value, box in enumerate(ndi.find_objects(labels), start=1):
+        if box is None:
+            continue
+        # One pixel of margin, so that the outside is there to measure from; the
+        # image's own edge is no outside.
+        wide = tuple(
+            slice(max(s.start - 1, 0), min(s.stop + 1, size))
+            for s, size in zip(box, labels.shape, strict=True)
+        )
+        inside = labels[wide] == value
+        if inside.all():
+            out[wide][inside] = 1.0
+            continue
+        depth = ndi.distance_transform_edt(inside)
+        out[wide][inside] = (depth[inside] / depth.max()).astype(np.float32)
+    return out
+
+
+def contact_map(labels: np.ndarray, window: int = CONTACT_WINDOW) -> np.ndarray:
+    """Return where two different nuclei lie within one small window.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        ``(y, x)`` integer labels, 0 is background.
+    window : int
+        Side of the square window, pixels.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(y, x)`` bool.
+    """
+    if not labels.any():
+        return np.zeros(labels.shape, bool)
+    numbers = labels.astype(np.int32)
+    top = np.int32(numbers.max() + 1)
+    highest = ndi.maximum_filter(numbers, window, mode="nearest")
+    lowest = ndi.minimum_filter(
+        np.where(numbers == 0, top, numbers), window, mode="nearest"
+    )
+    return (lowest != top) & (highest != lowest)
+
+
+@dataclass(frozen=True)
+class InstanceSettings:
+    """Thresholds that turn maps into labels; a model's card holds its own.
+
+    Parameters
+    ----------
+    probability : float
+        A pixel is nucleus where the nucleus map is above this.
+    separation : float
+        A seed is where distance (less contact) is above this: higher splits more.
+    min_area : int
+        Nuclei with fewer pixels are dropped.
+    """
+
+    probability: float = 0.5
+    separation: float = 0.5
+    min_area: int = 12
+
+
+def maps_to_labels(maps: np.ndarray, settings: InstanceSettings) -> np.ndarray:
+    """Separate nuclei on a network's maps by a seeded watershed.
+
+    Parameters
+    ----------
+    maps : numpy.ndarray
+        ``(y, x, 3)``: nucleus, distance, contact; float32 in 0-1, or uint8 with 255
+        for 1.
+    settings : InstanceSettings
+        Thresholds.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(y, x)`` int32 labels 1..n without holes in the numbering.
+    """
+    unit = 255.0 if maps.dtype == np.uint8 else 1.0
+    mask = maps[..., 0] > settings.probability * unit
+    regions, n_regions = ndi.label(mask)
+    if n_regions == 0:
+        return np.zeros(mask.shape, np.int32)
+    depth = maps[..., 1] - np.float32(0.5) * maps[..., 2]
+    seeds, _ = ndi.label((depth > settings.separation * unit) & mask)
+    labels = _grow(seeds, regions, n_regions, depth, mask)
+    return tidy(labels, settings.min_area)
+
+
+def label_confidence(labels: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """Return how sure the network is of each nucleus: its mean nucleus map.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        ``(y, x)`` int32, 1..n.
+    maps : numpy.ndarray
+        As for `maps_to_labels`.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(n,)`` float32 in 0-1.
+    """
+    flat = labels.ravel()
+    n = int(flat.max()) if flat.size else 0
+    total = np.bincount(flat, weights=maps[..., 0].ravel(), minlength=n + 1)[1:]
+    area = np.bincount(flat, minlength=n + 1)[1:]
+    unit = 255.0 if maps.dtype == np.uint8 else 1.0
+    return (total / np.maximum(area, 1) / unit).astype(np.float32)
+
+
+def _grow(
+    seeds: np.ndarray,
+    regions: np.ndarray,
+    n_regions: int,
+    depth: np.ndarray,
+    mask: np.ndarray,
+) -> np.ndarray:
+    """Flood from the seeds, but only where a region holds more than one.
+
+    A region with one seed, or none, is one nucleus as it stands: the watershed,
+    much the slowest step, need not look at it.
+    """
+    n_seeds = int(seeds.max())
+    at_seed = seeds > 0
+    seed_ids, first = np.unique(seeds[at_seed], return_index=True)
+    region_of_seed = regions[at_seed][first]
+    count = np.bincount(region_of_seed, minlength=n_regions + 1)
+    # Lone regions get numbers after the seeds'.
+    lone_number = np.zeros(n_regions + 1, np.int32)
+    lone = np.flatnonzero(count <= 1)
+    lone = lone[lone > 0]
+    lone_number[lone] = np.arange(1, lone.size + 1) + n_seeds
+    labels = lone_number[regions]
+    crowded = (count > 1)[regions] & mask
+    if crowded.any():
+        rows = np.flatnonzero(crowded.any(axis=1))
+        cols = np.flatnonzero(crowded.any(axis=0))
+        box = (slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1))
+        part = crowded[box]
+        markers = np.where(part, seeds[box], 0)
+        flooded = watershed(-depth[box], markers, mask=part)
+        labels[box][part] = flooded[part]
+    return labels
+
+
+def tidy(labels: np.ndarray, min_area: int) -> np.ndarray:
+    """Drop small nuclei, fill their holes, and number the rest 1..n.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        ``(y, x)`` integer labels.
+    min_area : int
+        Smallest area kept, pixels.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(y, x)`` int32; numbers follow the first pixel in reading order.
+    """
+    areas = np.bincount(labels.ravel())
+    keep = areas >= max(min_area, 1)
+    keep[0] = False
+    labels = np.where(keep[labels], labels, 0).astype(np.int32)
+    holes = ndi.binary_fill_holes(labels > 0) & (labels == 0)
+    if holes.any():
+        _fill_enclosed(labels, holes)
+    return renumber(labels)
+
+
+def _fill_enclosed(labels: np.ndarray, holes: np.ndarray) -> None:
+    """Give each hole that lies inside one nucleus to it, in place."""
+    pieces, n = ndi.label(holes)
+    for piece, box in enumerate(ndi.find_objects(pieces), start=1):
+        wide = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in box)
+        here = pieces[wide] == piece
+        ring = ndi.binary_dilation(here, np.ones((3, 3), bool)) & ~here
+        around = np.unique(labels[wide][ring])
+        around = around[around > 0]
+        if around.size == 1:
+            labels[wide][here] = around[0]
+
+
+def renumber(labels: np.ndarray) -> np.ndarray:
+    """Return int32 labels 1..n in order of each one's first pixel.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        ``(y, x)`` integer labels with any gaps.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(y, x)`` int32.
+    """
+    flat = labels.ravel()
+    at = np.flatnonzero(flat)
+    if at.size == 0:
+        return np.zeros(labels.shape, np.int32)
+    highest = int(flat.max())
+    first = np.full(highest + 1, flat.size, np.int64)
+    # Written backwards, so that the first pixel's position is the one that stays.
+    first[flat[at[::-1]]] = at[::-1]
+    present = np.flatnonzero(first < flat.size)
+    order = present[np.argsort(first[present], kind="stable")]
+    table = np.zeros(highest + 1, np.int32)
+    table[order] = np.arange(1, order.size + 1, dtype=np.int32)
+    return table[labels]

@@ -1,0 +1,282 @@
+"""Parameters of segmenting and training, each said once.
+
+A parameter's limits, label and tooltip live in its field's metadata: the form, the
+command line, the checks and the saved record are all made from them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+
+def parameter(
+    default: Any,
+    *,
+    label: str,
+    tip: str,
+    low: float | None = None,
+    high: float | None = None,
+    step: float | None = None,
+    unit: str = "",
+    optional: bool = False,
+    advanced: bool = False,
+) -> Any:
+    """Return a dataclass field that carries its limits, label and tooltip.
+
+    Parameters
+    ----------
+    default : object
+        Default value.
+    label, tip : str
+        What a form shows beside the control and when the mouse rests on it.
+    low, high, step : float, optional
+        Smallest and largest value allowed (both included) and a control's step.
+    unit : str
+        Unit shown behind the number, such as ``"px"``.
+    optional : bool
+        Whether None is allowed (a form shows it as "Auto").
+    advanced : bool
+        Whether a form may fold it away.
+    """
+    return dataclasses.field(
+        default=default,
+        metadata={
+            "label": label,
+            "tip": tip,
+            "low": low,
+            "high": high,
+            "step": step,
+            "unit": unit,
+            "optional": optional,
+            "advanced": advanced,
+        },
+    )
+
+
+class _Checked:
+    """Check every value against its field's type and limits when it is made."""
+
+    def __post_init__(self) -> None:
+        for spec in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, spec.name)
+            object.__setattr__(self, spec.name, check_value(spec, value))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values as a plain dictionary that JSON can hold."""
+        return dataclasses.asdict(self)  # type: ignore[call-overload]
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some values changed (and checked)."""
+        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Make parameters from a dictionary; an unknown name is a ValueError."""
+        known = {spec.name for spec in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(
+                f"Unknown parameter {', '.join(unknown)}; "
+                f"{cls.__name__} has {', '.join(sorted(known))}."
+            )
+        return cls(**values)
+
+
+def check_value(spec: dataclasses.Field[Any], value: Any) -> Any:
+    """Return `value` as the field's type, or say what was wanted and what came.
+
+    Raises
+    ------
+    TypeError
+        If the value is of another kind than the field.
+    ValueError
+        If a number is outside the field's limits, or not finite.
+    """
+    meta = spec.metadata
+    if value is None:
+        if meta.get("optional"):
+            return None
+        raise TypeError(f"{spec.name} must be given; received None.")
+    kind = str(spec.type).split(" |")[0]
+    if kind == "bool":
+        if not isinstance(value, bool):
+            raise TypeError(f"{spec.name} must be True or False; received {value!r}.")
+        return value
+    if kind not in ("int", "float"):
+        return value
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        raise TypeError(f"{spec.name} must be a number; received {value!r}.")
+    number = float(value)
+    low, high = meta.get("low"), meta.get("high")
+    inside = (low is None or number >= low) and (high is None or number <= high)
+    if not math.isfinite(number) or not inside:
+        raise ValueError(
+            f"{spec.name} must be between {low} and {high}; received {value!r}."
+        )
+    if kind == "int":
+        if number != int(number):
+            raise TypeError(f"{spec.name} must be a whole number; received {value!r}.")
+        return int(number)
+    return number
+
+
+@dataclass(frozen=True)
+class SegmentParams(_Checked):
+    """How to segment an image.
+
+    See each field's metadata for its meaning, limits and unit. None means that the
+    value is found out (diameter) or the model's own (the thresholds in its card).
+    """
+
+    diameter: float | None = parameter(
+        None,
+        low=3.0,
+        high=1000.0,
+        step=1.0,
+        unit="px",
+        optional=True,
+        label="Diameter",
+        tip="How wide a typical nucleus is, in pixels of the image. Auto measures it "
+        "on the image itself; set it if nuclei come out broken into pieces (too "
+        "small a value) or merged (too large a value).",
+    )
+    probability: float | None = parameter(
+        None,
+        low=0.05,
+        high=0.95,
+        step=0.01,
+        optional=True,
+        label="Probability",
+        tip="How sure the model must be that a pixel is nucleus. Lower finds dimmer "
+        "nuclei and draws wider outlines; higher keeps only the clear ones.",
+    )
+    separation: float | None = parameter(
+        None,
+        low=0.05,
+        high=0.95,
+        step=0.01,
+        optional=True,
+        advanced=True,
+        label="Separation",
+        tip="How readily touching nuclei are split. Higher splits more; lower it if "
+        "single nuclei are cut in two.",
+    )
+    min_area: int | None = parameter(
+        None,
+        low=0,
+        high=1_000_000,
+        step=1,
+        unit="px²",
+        optional=True,
+        label="Minimum area",
+        tip="Nuclei that cover fewer pixels than this are left out.",
+    )
+
+
+@dataclass(frozen=True)
+class TrainParams(_Checked):
+    """How to train a network.
+
+    See each field's metadata for its meaning, limits and unit.
+    """
+
+    epochs: int = parameter(
+        40,
+        low=1,
+        high=10_000,
+        label="Epochs",
+        tip="How many rounds of training to run; after each the model is checked.",
+    )
+    steps_per_epoch: int = parameter(
+        100,
+        low=1,
+        high=100_000,
+        label="Steps per epoch",
+        tip="How many batches of patches make one epoch.",
+        advanced=True,
+    )
+    minutes: float | None = parameter(
+        None,
+        low=0.1,
+        high=100_000,
+        unit="min",
+        optional=True,
+        label="Time limit",
+        tip="Stop after this many minutes, whatever the epochs. The learning rate "
+        "is planned so that it ends low at that moment.",
+    )
+    batch_size: int = parameter(
+        8,
+        low=1,
+        high=256,
+        label="Batch size",
+        tip="How many patches the network sees before it corrects itself.",
+        advanced=True,
+    )
+    patch_size: int = parameter(
+        192,
+        low=64,
+        high=1024,
+        step=32,
+        unit="px",
+        label="Patch size",
+        tip="Side of the square patches cut from the images for training.",
+        advanced=True,
+    )
+    learning_rate: float = parameter(
+        2e-3,
+        low=1e-7,
+        high=1.0,
+        label="Learning rate",
+        tip="How strongly the network corrects itself at the start; it falls to "
+        "almost nothing along a cosine.",
+        advanced=True,
+    )
+    weight_decay: float = parameter(
+        1e-4,
+        low=0.0,
+        high=1.0,
+        label="Weight decay",
+        tip="How strongly large weights are held back (AdamW).",
+        advanced=True,
+    )
+    ema_momentum: float = parameter(
+        0.995,
+        low=0.0,
+        high=0.99999,
+        label="Averaging of weights",
+        tip="The kept network is a running average of the training one; closer to "
+        "1 averages over more steps, 0 turns averaging off.",
+        advanced=True,
+    )
+    augmentation: float = parameter(
+        1.0,
+        low=0.0,
+        high=2.0,
+        step=0.1,
+        label="Augmentation",
+        tip="How strongly patches are varied in size, contrast, colour and noise. "
+        "0 only flips and turns them.",
+        advanced=True,
+    )
+    diameter: float = parameter(
+        20.0,
+        low=4.0,
+        high=200.0,
+        unit="px",
+        label="Nuclear diameter",
+        tip="The diameter that most nuclei are brought to for training.",
+        advanced=True,
+    )
+    seed: int = parameter(
+        1,
+        low=0,
+        high=2**31 - 1,
+        label="Seed",
+        tip="The same seed gives the same patches in the same order.",
+        advanced=True,
+    )

@@ -1,0 +1,326 @@
+"""Pairs of image and labels, and the patches a network is trained on (NumPy only)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.ndimage as ndi
+
+from napari_nucleiseg.core import image as images
+from napari_nucleiseg.core.instances import contact_map, distance_map
+
+#: Channels of a training target: the three maps, and each pixel's weight.
+TARGETS = ("nucleus", "distance", "contact", "weight")
+
+#: How much more a pixel counts where two nuclei touch.
+CONTACT_WEIGHT = 3.0
+
+#: Share of patches that hold no nucleus at all, only noise or uneven light.
+EMPTY_SHARE = 0.015
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and its labels.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        ``(y, x)`` or ``(y, x, c)``, any real dtype.
+    labels : numpy.ndarray
+        ``(y, x)`` integer, one number a nucleus, 0 background.
+    name : str
+        What to call it in messages.
+    weight : float
+        How often its patches are drawn, relative to the others.
+    """
+
+    image: np.ndarray
+    labels: np.ndarray
+    name: str = ""
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A pair ready to cut from: contrast stretched, distance computed once."""
+
+    image: np.ndarray  # (y, x, c) float32 in 0-1
+    labels: np.ndarray  # (y, x) int32
+    distance: np.ndarray  # (y, x) float32
+    boxes: tuple[tuple[slice, slice], ...]
+    diameter: float  # median, px; 0 without nuclei
+
+
+def median_diameter(labels: np.ndarray) -> float:
+    """Return the median equivalent-circle diameter of the nuclei, in pixels; 0 if none."""
+    areas = np.bincount(labels.ravel())[1:]
+    areas = areas[areas > 0]
+    return float(2 * np.sqrt(np.median(areas) / np.pi)) if areas.size else 0.0
+
+
+def _prepare(pair: Pair) -> _Prepared:
+    image = images.to_finite_float(pair.image)
+    image = image[..., None] if image.ndim == 2 else image[..., :3]
+    if image.shape[:2] != pair.labels.shape:
+        raise ValueError(
+            f"Image and labels of {pair.name or 'a pair'} must have one size; "
+            f"received {image.shape[:2]} and {pair.labels.shape}."
+        )
+    labels = pair.labels.astype(np.int32)
+    return _Prepared(
+        images.normalise(image),
+        labels,
+        distance_map(labels),
+        tuple(box for box in ndi.find_objects(labels) if box is not None),
+        median_diameter(labels),
+    )
+
+
+class PatchSampler:
+    """Draws varied patches, with their targets, from a set of pairs.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        At least one.
+    channels : int
+        Channels the network takes; grey images are repeated.
+    patch_size : int
+        Side of a patch, pixels.
+    diameter : float
+        Diameter that nuclei are brought to, pixels; half of the patches keep the
+        image's own scale, within limits.
+    augmentation : float
+        Strength, 0 only flips and turns.
+
+    Raises
+    ------
+    ValueError
+        If there are no pairs, or one whose image and labels differ in size.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        *,
+        channels: int = 3,
+        patch_size: int = 192,
+        diameter: float = 20.0,
+        augmentation: float = 1.0,
+    ) -> None:
+        if not pairs:
+            raise ValueError("Training needs at least one image with labels.")
+        self._items = [_prepare(pair) for pair in pairs]
+        weights = np.array([pair.weight for pair in pairs], float)
+        self._shares = weights / weights.sum()
+        self._channels = channels
+        self._size = patch_size
+        self._diameter = diameter
+        self._strength = augmentation
+
+    def batch(
+        self, n: int, seed: int | Sequence[int]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Draw a batch.
+
+        Parameters
+        ----------
+        n : int
+            Number of patches.
+        seed : int or sequence of int
+            The same seed gives the same batch.
+
+        Returns
+        -------
+        images : numpy.ndarray
+            ``(n, size, size, channels)`` float32 in 0-1.
+        targets : numpy.ndarray
+            ``(n, size, size, 4)`` float32; see `TARGETS`.
+        labels : numpy.ndarray
+            ``(n, size, size)`` int32, the true nuclei.
+        """
+        rng = np.random.default_rng(seed)
+        size = self._size
+        x = np.empty((n, size, size, self._channels), np.float32)
+        y = np.empty((n, size, size, len(TARGETS)), np.float32)
+        labels = np.zeros((n, size, size), np.int32)
+        for i in range(n):
+            if self._strength > 0 and rng.random() < EMPTY_SHARE:
+                x[i], y[i] = self._empty(rng)
+                continue
+            item = self._items[rng.choice(len(self._items), p=self._shares)]
+            x[i], y[i], labels[i] = self._patch(item, rng)
+        return x, y, labels
+
+    def _empty(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Noise or a slope with nothing in it, as a stretched empty image would be."""
+        size = self._size
+        noise = rng.normal(size=(size, size))
+        noise = ndi.gaussian_filter(noise, rng.choice([0, 0, 0.7, 1.5, 8.0]))
+        if rng.random() < 0.4:
+            noise = noise / noise.std() + _slope(size, rng) * rng.uniform(0, 6)
+        low, high = np.percentile(noise, (1, 99.9))
+        plane = np.clip((noise - low) / (high - low), 0, 1)
+        target = np.zeros((size, size, len(TARGETS)), np.float32)
+        target[..., 3] = 1.0
+        return np.repeat(plane[..., None], self._channels, -1), target
+
+    def _scale(self, item: _Prepared, rng: np.random.Generator) -> float:
+        """How much to enlarge: half around the image's own scale, half normalised."""
+        own = item.diameter or self._diameter
+        if rng.random() < 0.5:
+            wanted = np.clip(own, 0.55 * self._diameter, 1.8 * self._diameter)
+            scale = wanted / own * np.exp(rng.uniform(-0.3, 0.3) * self._strength)
+        else:
+            spread = np.exp(rng.uniform(-0.6, 0.6) * self._strength)
+            scale = self._diameter * spread / own
+        return float(np.clip(scale, 0.15, 4.0))
+
+    def _patch(
+        self, item: _Prepared, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        size = self._size
+        scale = self._scale(item, rng)
+        image, labels, distance = self._cut(item, scale, rng)
+        grey = image.shape[-1] == 1
+        if self._strength > 0:
+            image = _vary_grey(image, rng, self._strength) if grey else _vary_colour(
+                image, rng, self._strength
+            )
+        contact = contact_map(labels)
+        target = np.empty((size, size, len(TARGETS)), np.float32)
+        target[..., 0] = labels > 0
+        target[..., 1] = distance
+        target[..., 2] = contact
+        target[..., 3] = 1.0 + CONTACT_WEIGHT * contact
+        return images.match_channels(image, self._channels), target, labels
+
+    def _cut(
+        self, item: _Prepared, scale: float, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Cut a turned, flipped and scaled patch; beyond the edge it is mirrored."""
+        size = self._size
+        if item.boxes and rng.random() < 0.8:
+            box = item.boxes[rng.integers(len(item.boxes))]
+            centre = np.array([(s.start + s.stop) / 2 for s in box])
+            centre += rng.uniform(-0.4, 0.4, 2) * size / scale
+        else:
+            centre = rng.uniform(0, 1, 2) * item.labels.shape
+        shape = np.array(item.labels.shape, float)
+        half = np.minimum(0.5 * size / scale, shape / 2)
+        centre = np.clip(centre, half, shape - half)
+        angle = rng.integers(4) * np.pi / 2
+        stretch = np.ones(2)
+        if self._strength > 0:
+            if rng.random() < 0.4:
+                angle += rng.uniform(-np.pi / 4, np.pi / 4)
+            stretch = np.exp(rng.uniform(-0.1, 0.1, 2) * self._strength)
+        flip = rng.choice([-1.0, 1.0])
+        cos, sin = np.cos(angle), np.sin(angle)
+        turn = np.array([[cos, -sin], [sin, cos]]) @ np.diag([1.0, flip])
+        matrix = turn @ np.diag(stretch / scale)
+        offset = centre - 0.5 - matrix @ np.full(2, (size - 1) / 2)
+        source = item.image
+        if scale < 0.7:
+            # Smooth before shrinking, on the part that is needed only.
+            reach = int(np.ceil(0.75 * size / scale)) + 8
+            low = np.maximum(centre.astype(int) - reach, 0)
+            high = np.minimum(centre.astype(int) + reach, item.labels.shape)
+            part = (slice(low[0], high[0]), slice(low[1], high[1]))
+            sigma = (1 / scale - 1) / 2
+            source = ndi.gaussian_filter(source[part], (sigma, sigma, 0), truncate=2)
+            offset_image = offset - low
+        else:
+            offset_image = offset
+
+        def warp(plane: np.ndarray, shift: np.ndarray, order: int) -> np.ndarray:
+            return ndi.affine_transform(
+                plane, matrix, shift, (size, size), order=order, mode="mirror",
+                prefilter=False,
+            )
+
+        image = np.stack(
+            [warp(source[..., c], offset_image, 1) for c in range(source.shape[-1])], -1
+        )
+        return image, warp(item.labels, offset, 0), warp(item.distance, offset, 1)
+
+
+def _slope(size: int, rng: np.random.Generator) -> np.ndarray:
+    """A smooth light-to-dark field, ``(size, size)`` in about -1 to 1."""
+    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
+    angle = rng.uniform(0, 2 * np.pi)
+    field = np.cos(angle) * x + np.sin(angle) * y
+    if rng.random() < 0.5:
+        cy, cx = rng.uniform(-1, 1, 2)
+        field = 1 - (y - cy) ** 2 - (x - cx) ** 2
+    return field.astype(np.float32)
+
+
+def _finish(image: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
+    """Blur, noise, uneven light: what happens to any image."""
+    size = image.shape[0]
+    if rng.random() < 0.25:
+        sigma = rng.uniform(0.3, 1.5) * strength
+        image = ndi.gaussian_filter(image, (sigma, sigma, 0), truncate=3)
+    if rng.random() < 0.2:
+        image = image * (1 + 0.35 * strength * _slope(size, rng)[..., None])
+    if rng.random() < 0.4:
+        sigma = strength * 10 ** rng.uniform(-2.5, -1.0)
+        noise = rng.normal(0, sigma, image.shape)
+        if rng.random() < 0.5:
+            noise *= np.sqrt(np.clip(image, 0.02, 1))
+        image = image + noise
+    return np.clip(image, 0, 1).astype(np.float32)
+
+
+def _vary_grey(
+    image: np.ndarray, rng: np.random.Generator, strength: float
+) -> np.ndarray:
+    if rng.random() < 0.6:
+        image = np.clip(image, 0, 1) ** np.exp(rng.uniform(-0.7, 0.7) * strength)
+    if rng.random() < 0.5:
+        # As if the percentiles had fallen elsewhere, or there were a haze.
+        low = rng.uniform(-0.15, 0.15) * strength
+        high = 1 + rng.uniform(-0.3, 0.5) * strength
+        image = (image - low) / max(high - low, 0.3)
+    if rng.random() < 0.12 * strength:
+        image = 1 - image
+    return _finish(image, rng, strength)
+
+
+#: Rows: optical density of haematoxylin, eosin and a residual in red, green, blue
+#: (A. C. Ruifrok, D. A. Johnston, Anal. Quant. Cytol. Histol. 23, 2001).
+_STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
+
+
+def _vary_colour(
+    image: np.ndarray, rng: np.random.Generator, strength: float
+) -> np.ndarray:
+    if rng.random() < 0.5:
+        # Vary the amount of each stain, then how each colour is recorded.
+        density = -np.log(np.clip(image, 0.02, 1)) @ np.linalg.inv(_STAINS)
+        density = density * (1 + rng.uniform(-0.3, 0.3, 3) * strength)
+        density = density + rng.uniform(-0.08, 0.08, 3) * strength
+        image = np.exp(-np.clip(density @ _STAINS, 0, 6))
+    if rng.random() < 0.5:
+        mix = np.eye(3) + rng.uniform(-0.25, 0.25, (3, 3)) * strength
+        image = image @ (mix / mix.sum(0, keepdims=True))
+    if rng.random() < 0.5:
+        image = np.clip(image, 0, 1) ** np.exp(
+            rng.uniform(-0.5, 0.5) * strength + rng.uniform(-0.2, 0.2, 3) * strength
+        )
+    if rng.random() < 0.15 * strength:
+        image = image[..., rng.permutation(3)]
+    if rng.random() < 0.15 * strength:
+        shares = rng.dirichlet((2, 2, 2))
+        image = np.repeat((image @ shares)[..., None], 3, -1)
+        if rng.random() < 0.2:
+            image = 1 - image
+    if rng.random() < 0.5:
+        low = rng.uniform(-0.15, 0.15) * strength
+        high = 1 + rng.uniform(-0.2, 0.3) * strength
+        image = (image - low) / max(high - low, 0.3)
+    return _finish(image.astype(np.float32), rng, strength)

@@ -1,0 +1,101 @@
+"""A loaded network: tiles in, maps out. LiteRT runs it; there is no TensorFlow here."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from napari_nucleiseg.models.registry import DEFAULT_MODEL, RUN_FILE, Model, find_model
+
+
+class LitePredictor:
+    """A model running on LiteRT.
+
+    Parameters
+    ----------
+    model : Model
+        Which one.
+    threads : int, optional
+        Processor threads to use; all there are if not given.
+
+    Attributes
+    ----------
+    name, channels, diameter, diameter_range, settings, multiple
+        From the model's card; see `core.pipeline.Predictor`.
+    """
+
+    def __init__(self, model: Model, *, threads: int | None = None) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        card = model.card
+        self.model = model
+        self.name = card.name
+        self.channels = card.channels
+        self.diameter = card.diameter
+        self.diameter_range = card.diameter_range
+        self.settings = card.thresholds
+        self.multiple = card.multiple
+        self._interpreter = Interpreter(
+            str(model.folder / RUN_FILE), num_threads=threads or os.cpu_count() or 1
+        )
+        self._shape: tuple[int, ...] | None = None
+        # An interpreter holds one picture at a time: callers take turns.
+        self._lock = threading.Lock()
+
+    def predict(self, tiles: np.ndarray) -> np.ndarray:
+        """Run the network.
+
+        Parameters
+        ----------
+        tiles : numpy.ndarray
+            ``(n, y, x, channels)`` float32 in 0-1; sides multiples of `multiple`.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(n, y, x, maps)`` float32 in 0-1.
+        """
+        with self._lock:
+            source = self._interpreter.get_input_details()[0]["index"]
+            shape = (1, *tiles.shape[1:])
+            if shape != self._shape:
+                self._interpreter.resize_tensor_input(source, shape)
+                self._interpreter.allocate_tensors()
+                self._shape = shape
+            target = self._interpreter.get_output_details()[0]["index"]
+            out = []
+            for tile in tiles:
+                self._interpreter.set_tensor(source, tile[None])
+                self._interpreter.invoke()
+                out.append(self._interpreter.get_tensor(target)[0])
+            return np.stack(out)
+
+
+@functools.lru_cache(maxsize=2)
+def _load(folder: str, hashes: tuple[tuple[str, str], ...]) -> LitePredictor:
+    return LitePredictor(find_model(Path(folder)))
+
+
+def load_model(model: str | os.PathLike[str] = DEFAULT_MODEL) -> LitePredictor:
+    """Load a model, or hand out the one that is loaded already.
+
+    Parameters
+    ----------
+    model : str or path
+        Name or folder; see `registry.find_model`.
+
+    Returns
+    -------
+    LitePredictor
+
+    Raises
+    ------
+    ValueError
+        If there is no such model, or it is damaged.
+    """
+    found = find_model(model)
+    return _load(str(found.folder), tuple(sorted(found.card.files.items())))

@@ -1,0 +1,93 @@
+"""`segment()`: the Python API's door, which the widget and the shell use too."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from napari_nucleiseg.core import pipeline
+from napari_nucleiseg.core.monitor import Monitor
+from napari_nucleiseg.core.params import SegmentParams
+from napari_nucleiseg.core.pipeline import Segmentation
+from napari_nucleiseg.models.predictor import load_model
+from napari_nucleiseg.models.registry import DEFAULT_MODEL
+
+
+def segment(
+    image: np.ndarray,
+    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    *,
+    diameter: float | None = None,
+    probability: float | None = None,
+    separation: float | None = None,
+    min_area: int | None = None,
+    rgb: bool | None = None,
+    channel: int | None = None,
+    channel_axis: int | None = None,
+    monitor: Monitor | None = None,
+) -> Segmentation:
+    """Find the nuclei in an image.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        ``(y, x)``, RGB(A) ``(y, x, 3|4)``, or a stack or time-lapse
+        ``(…, y, x[, 3|4])``, done plane by plane; bool, integer or float of any
+        width. Bright nuclei on dark, dark ones on bright and stained tissue alike.
+    model : str or path
+        Name of a model, or a model folder.
+    diameter : float, optional
+        How wide a typical nucleus is, pixels; measured if not given.
+    probability : float, optional
+        How sure the model must be of a nucleus's pixel, 0.05-0.95.
+    separation : float, optional
+        How readily touching nuclei are split, 0.05-0.95.
+    min_area : int, optional
+        Smallest nucleus kept, pixels.
+    rgb : bool, optional
+        Whether the last axis is colour; guessed from the shape if not given.
+    channel : int, optional
+        The one channel to use, counted from 0.
+    channel_axis : int, optional
+        Axis that holds the channels.
+    monitor : Monitor, optional
+        Told of progress, and asked at every tile whether to stop.
+
+    Returns
+    -------
+    Segmentation
+        ``labels`` ``(…, y, x)`` int32, ``confidence`` ``(n,)``, ``maps``, ``params``
+        and ``model``.
+
+    Raises
+    ------
+    Cancelled
+        If the monitor asked to stop.
+    TypeError, ValueError
+        If the image cannot be one, a parameter is outside its limits, or there is no
+        such model.
+
+    Examples
+    --------
+    >>> from napari_nucleiseg import segment
+    >>> from napari_nucleiseg.sample_data import load_sample
+    >>> result = segment(load_sample("fluorescence").image)
+    >>> result.labels.shape
+    (360, 360)
+    """
+    params = SegmentParams(
+        diameter=diameter,
+        probability=probability,
+        separation=separation,
+        min_area=min_area,
+    )
+    return pipeline.segment(
+        image,
+        load_model(model),
+        params=params,
+        rgb=rgb,
+        channel=channel,
+        channel_axis=channel_axis,
+        monitor=monitor,
+    )
