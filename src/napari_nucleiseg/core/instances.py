@@ -27,7 +27,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.ndimage as ndi
-from skimage.segmentation import watershed
 
 #: The order of the maps along the last axis of what a network returns.
 MAPS = ("nucleus", "distance", "contact")
@@ -192,6 +191,9 @@ def _grow(
         rows = np.flatnonzero(crowded.any(axis=1))
         cols = np.flatnonzero(crowded.any(axis=0))
         box = (slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1))
+        # Imported when first needed: it takes longer than all else here.
+        from skimage.segmentation import watershed
+
         part = crowded[box]
         markers = np.where(part, seeds[box], 0)
         flooded = watershed(-depth[box], markers, mask=part)

@@ -139,7 +139,9 @@ class Segmentation:
         }
 
 
-def resolve_settings(params: SegmentParams, model: InstanceSettings) -> InstanceSettings:
+def resolve_settings(
+    params: SegmentParams, model: InstanceSettings
+) -> InstanceSettings:
     """Return the model's thresholds with those that were asked for put in."""
     asked = {
         name: value
@@ -368,14 +370,23 @@ class _Runner:
 
     def measure_scale(self, planes: np.ndarray) -> tuple[float, float]:
         """Return the scale to run at and the nuclear diameter (px), by looking."""
-        picks = sorted({0, len(planes) // 2, len(planes) - 1}) if len(planes) > 3 else range(len(planes))
+        picks = (
+            sorted({0, len(planes) // 2, len(planes) - 1})
+            if len(planes) > 3
+            else range(len(planes))
+        )
         scales, diameters = [], []
         for done, index in enumerate(picks):
             check_cancelled(self._monitor)
             self._monitor.report(Progress("Measuring nuclei", done, len(picks)))
             prepared = self.prepare(planes[index])
 
-            def look(scale: float, window: tuple[slice, slice] | None, index: int = index, prepared: np.ndarray = prepared) -> np.ndarray:
+            def look(
+                scale: float,
+                window: tuple[slice, slice] | None,
+                index: int = index,
+                prepared: np.ndarray = prepared,
+            ) -> np.ndarray:
                 part = prepared if window is None else prepared[window]
                 maps = self._maps(part, scale, report=False)
                 if window is None:

@@ -190,7 +190,9 @@ def _figures(score: ImageScore) -> dict[str, object]:
     return {
         "AP": {f"{t:.2f}": score.average_precision(t) for t in THRESHOLDS},
         "mean_AP": score.mean_average_precision(),
-        "precision": _ratio(hits, score.predicted) if score.true else 1.0 * (not score.predicted),
+        "precision": _ratio(hits, score.predicted)
+        if score.true
+        else 1.0 * (not score.predicted),
         "recall": _ratio(hits, score.true),
         "F1": _ratio(2 * hits, score.true + score.predicted),
         "pixel_accuracy": _ratio(tp + tn, tp + tn + fp + fn),

@@ -80,9 +80,7 @@ def estimate_scale(
     return predictor.diameter / diameter, diameter
 
 
-def _centre_window(
-    shape: tuple[int, int], scale: float
-) -> tuple[slice, slice] | None:
+def _centre_window(shape: tuple[int, int], scale: float) -> tuple[slice, slice] | None:
     """Return the middle of the image, or None where all of it fits the window."""
     side = int(WINDOW / scale)
     if max(shape) <= side:

@@ -53,7 +53,9 @@ class TilePlan:
     tiles: tuple[Tile, ...]
 
 
-def _plan_axis(length: int, largest: int, overlap: int, multiple: int) -> tuple[int, list[int]]:
+def _plan_axis(
+    length: int, largest: int, overlap: int, multiple: int
+) -> tuple[int, list[int]]:
     """Return the tile side and the starts along one axis."""
 
     def up(n: int) -> int:

@@ -187,8 +187,10 @@ class PatchSampler:
         image, labels, distance = self._cut(item, scale, rng)
         grey = image.shape[-1] == 1
         if self._strength > 0:
-            image = _vary_grey(image, rng, self._strength) if grey else _vary_colour(
-                image, rng, self._strength
+            image = (
+                _vary_grey(image, rng, self._strength)
+                if grey
+                else _vary_colour(image, rng, self._strength)
             )
         contact = contact_map(labels)
         target = np.empty((size, size, len(TARGETS)), np.float32)
@@ -238,7 +240,12 @@ class PatchSampler:
 
         def warp(plane: np.ndarray, shift: np.ndarray, order: int) -> np.ndarray:
             return ndi.affine_transform(
-                plane, matrix, shift, (size, size), order=order, mode="mirror",
+                plane,
+                matrix,
+                shift,
+                (size, size),
+                order=order,
+                mode="mirror",
                 prefilter=False,
             )
 

@@ -150,7 +150,8 @@ def save_model(folder: Path, card: ModelCard, files: dict[str, bytes]) -> Model:
             f"{card.name!r}."
         )
     if folder.exists() and (
-        not folder.is_dir() or (any(folder.iterdir()) and not (folder / CARD_FILE).is_file())
+        not folder.is_dir()
+        or (any(folder.iterdir()) and not (folder / CARD_FILE).is_file())
     ):
         raise ValueError(f"{folder} exists and is not a model; it is left as it is.")
     folder.parent.mkdir(parents=True, exist_ok=True)

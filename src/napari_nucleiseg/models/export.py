@@ -1,0 +1,291 @@
+"""`train()`: pairs in, a saved model out. Also turns a network into what runs it.
+
+Import this module only to train or to export: it loads Keras, and to export TensorFlow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+import napari_nucleiseg
+from napari_nucleiseg.core.instances import InstanceSettings
+from napari_nucleiseg.core.monitor import Monitor, Progress, SilentMonitor
+from napari_nucleiseg.core.params import TrainParams
+from napari_nucleiseg.models.card import ModelCard
+from napari_nucleiseg.models.dataset import Pair
+from napari_nucleiseg.models.registry import (
+    RUN_FILE,
+    TRAIN_FILE,
+    Model,
+    find_model,
+    save_model,
+)
+from napari_nucleiseg.models.training import TrainResult, fit_network
+
+
+def round_weights(network: keras.Model) -> None:
+    """Round a network's weights to what half precision can hold, in place.
+
+    Stored as 32-bit numbers they then compress to about half, and the network to
+    train and the exported one to run are the same to the last digit.
+    """
+    half = np.finfo(np.float16)
+    network.set_weights(
+        [
+            np.clip(w, half.min, half.max).astype(np.float16).astype(w.dtype)
+            for w in network.get_weights()
+        ]
+    )
+
+
+def to_lite(network: keras.Model) -> bytes:
+    """Convert a network to a LiteRT model, with weights in half precision.
+
+    Parameters
+    ----------
+    network : keras.Model
+        ``(n, y, x, c)`` to ``(n, y, x, maps)``; works on tiles of any size.
+
+    Returns
+    -------
+    bytes
+        Content of a ``.tflite`` file. It computes in float32.
+
+    Raises
+    ------
+    RuntimeError
+        If Keras runs on another backend than TensorFlow.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            "Exporting a network to run needs Keras on TensorFlow; it runs on "
+            f"{keras.backend.backend()}. Load the saved network there and export it."
+        )
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([_frozen(network)])
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+    return bytes(converter.convert())
+
+
+def _frozen(network: keras.Model) -> Any:
+    """Return the network as a TensorFlow function with its weights as constants."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+
+    shape = (1, None, None, network.input_shape[-1])
+    call = tf.function(lambda image: network(image, training=False))
+    return convert_variables_to_constants_v2(
+        call.get_concrete_function(tf.TensorSpec(shape, tf.float32))
+    )
+
+
+def to_keras_file(network: keras.Model) -> bytes:
+    """Return the content of a ``.keras`` file with the network, without optimizer."""
+    bare = keras.Model.from_config(network.get_config())
+    bare.set_weights(network.get_weights())
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / TRAIN_FILE
+        bare.save(path)
+        packed = io.BytesIO()
+        # Keras stores without compressing; rounded weights shrink by almost half.
+        with (
+            zipfile.ZipFile(path) as loose,
+            zipfile.ZipFile(
+                packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9
+            ) as tight,
+        ):
+            for entry in loose.infolist():
+                tight.writestr(entry.filename, loose.read(entry))
+        return packed.getvalue()
+
+
+def load_network(model: str | os.PathLike[str]) -> keras.Model:
+    """Load a model's Keras network, to train it further.
+
+    Parameters
+    ----------
+    model : str or path
+        See `registry.find_model`.
+
+    Returns
+    -------
+    keras.Model
+
+    Raises
+    ------
+    ValueError
+        If there is no such model, or it is damaged.
+    """
+    return keras.models.load_model(find_model(model).folder / TRAIN_FILE, compile=False)
+
+
+def train(
+    pairs: Sequence[Pair],
+    validation: Sequence[Pair],
+    output: str | os.PathLike[str],
+    *,
+    title: str = "",
+    base: str | os.PathLike[str] | None = None,
+    params: TrainParams | None = None,
+    data: dict[str, Any] | None = None,
+    monitor: Monitor | None = None,
+) -> Model:
+    """Train a network and save it as a model folder.
+
+    Each time the network has become better on the validation pairs, it is kept in
+    ``<output>.training.weights.h5`` beside the output, which is removed at the end.
+
+    Parameters
+    ----------
+    pairs, validation : sequence of Pair
+        What to learn from, and what to choose the best network by; keep them apart.
+    output : path
+        The model folder to write; its last part is the model's name.
+    title : str
+        One line for the user: what the model is for.
+    base : str or path, optional
+        Go on from this model; from scratch if not given.
+    params : TrainParams, optional
+        How to train.
+    data : dict, optional
+        What the model was trained on, for its card.
+    monitor : Monitor, optional
+        Told of every batch and epoch, and asked after each batch whether to stop;
+        then the best network so far is saved.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ValueError
+        If there are no pairs, sizes differ, or the output cannot be a model folder.
+    FloatingPointError
+        If the loss becomes infinite or NaN.
+    """
+    params = params or TrainParams()
+    monitor = monitor or SilentMonitor()
+    output = Path(output)
+    network = load_network(base) if base is not None else None
+    safe = output.with_name(output.name + ".training.weights.h5")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    result = fit_network(
+        pairs,
+        validation,
+        params=params,
+        network=network,
+        monitor=monitor,
+        on_better=_keeper(safe),
+    )
+    monitor.report(Progress("Saving the model", 0, 1))
+    base_card = find_model(base).card if base is not None else None
+    model = save_network(
+        output,
+        result,
+        title=title or (base_card.title if base_card else "Trained on your own images"),
+        params=params,
+        base=base_card.name if base_card else None,
+        thresholds=base_card.thresholds if base_card else None,
+        data={"pairs": len(pairs), "validation_pairs": len(validation), **(data or {})},
+    )
+    safe.unlink(missing_ok=True)
+    monitor.report(Progress("Saving the model", 1, 1))
+    return model
+
+
+def _keeper(path: Path) -> Callable[[TrainResult], None]:
+    """Return what saves the network's weights, whole or not at all."""
+
+    def keep(result: TrainResult) -> None:
+        fresh = path.with_name("new-" + path.name)
+        result.network.save_weights(fresh)
+        fresh.replace(path)
+
+    return keep
+
+
+def save_network(
+    folder: Path,
+    result: TrainResult,
+    *,
+    title: str,
+    params: TrainParams,
+    base: str | None = None,
+    thresholds: InstanceSettings | None = None,
+    data: dict[str, Any] | None = None,
+    license: str = "your own",
+    version: str = "1",
+) -> Model:
+    """Write a trained network as a model folder, to run and to train further.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where to; its last part is the model's name.
+    result : TrainResult
+        The network (its weights are rounded to half precision) and its history.
+    title, base, thresholds, data, license, version
+        For the card; see `ModelCard`.
+    params : TrainParams
+        How it was trained.
+
+    Returns
+    -------
+    Model
+    """
+    round_weights(result.network)
+    diameter = params.diameter
+    card = ModelCard(
+        name=folder.name,
+        title=title,
+        version=version,
+        license=license,
+        channels=result.network.input_shape[-1],
+        diameter=diameter,
+        # What training shows it: see PatchSampler.
+        diameter_range=(round(0.55 * diameter, 1), round(1.8 * diameter, 1)),
+        multiple=2 ** _halvings(result.network),
+        thresholds=thresholds or InstanceSettings(),
+        data=data or {},
+        training={
+            "base": base,
+            "params": dataclasses.asdict(params),
+            "made_with": f"napari-nucleiseg {napari_nucleiseg.__version__}, "
+            f"Keras {keras.__version__} on {keras.backend.backend()}",
+            "best_epoch": result.best_epoch,
+            "stopped_early": result.stopped,
+            "history": [
+                {name: round(value, 5) for name, value in row.items()}
+                for row in result.history
+            ],
+        },
+    )
+    files = {
+        RUN_FILE: to_lite(result.network),
+        TRAIN_FILE: to_keras_file(result.network),
+    }
+    return save_model(folder, card, files)
+
+
+def _halvings(network: keras.Model) -> int:
+    """Return how often a network halves its image."""
+    pools = sum(isinstance(x, keras.layers.MaxPooling2D) for x in network.layers)
+    strided = sum(
+        type(x) is keras.layers.Conv2D and x.strides[0] == 2 for x in network.layers
+    )
+    return pools + strided
