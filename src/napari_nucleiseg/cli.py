@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +15,6 @@ from napari_nucleiseg import __version__
 from napari_nucleiseg.core.monitor import Progress
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from napari_nucleiseg.files import ImageFile
 
 
@@ -79,7 +79,8 @@ def _add_segment(commands: Any) -> None:
         "--min-area",
         type=int,
         metavar="PX",
-        help="leave out nuclei of fewer pixels (default: the model's own)",
+        help="leave out nuclei of fewer pixels (default: specks much smaller than a "
+        "typical nucleus)",
     )
     sub.add_argument(
         "--overlay",
@@ -203,6 +204,20 @@ def _complain(text: str) -> None:
     print(f"nucleiseg: {text}", file=sys.stderr)
 
 
+@contextlib.contextmanager
+def _quiet_start() -> Iterator[None]:
+    """Keep the runtime's greeting, written by its C++ side, off the terminal."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
 def _plan_outputs(inputs: Sequence[Path], folder: Path) -> dict[Path, Path | str]:
     """Return where each input's labels go, or why they cannot."""
     sources = {path.resolve() for path in inputs}
@@ -235,7 +250,8 @@ def _segment(args: argparse.Namespace) -> int:
         min_area=args.min_area,
     )
     model = args.model or DEFAULT_MODEL
-    load_model(model)
+    with _quiet_start():
+        load_model(model)
     args.output.mkdir(parents=True, exist_ok=True)
     failed = 0
     for path, target in _plan_outputs(args.inputs, args.output).items():
@@ -398,7 +414,8 @@ def format_card(card: Any, folder: str, built_in: bool) -> str:
         f"  folder       {folder}",
         f"  nuclei       {low:g} to {high:g} px wide as they are; others are scaled",
         f"  thresholds   probability {card.thresholds.probability:g}, separation "
-        f"{card.thresholds.separation:g}, minimum area {card.thresholds.min_area} px²",
+        f"{card.thresholds.separation:g}, specks below "
+        f"{card.thresholds.speck:.0%} of a typical nucleus left out",
     ]
     if source := card.data.get("source"):
         lines.append(f"  trained on   {source}")

@@ -12,13 +12,18 @@ The network predicts three maps, each in 0-1:
     whether two different nuclei are within a few pixels: the borders between
     touching nuclei, and narrow gaps.
 
-Nuclei are the basins of a watershed [1]_ on ``distance`` minus ``contact``, flooded
-from seeds where distance is high and contact low, and limited to where ``nucleus`` is.
+Nuclei are the basins of a watershed [1]_ on ``distance`` less some ``contact``,
+flooded from its peaks and limited to where ``nucleus`` is. Two basins are one nucleus
+if the pass between them is almost as high as the lower of their peaks: what counts is
+how deep a cut is relative to the peak (its dynamics [2]_), so that a nucleus that the
+network is unsure of, all of whose distances are low, does not fall to pieces.
 
 References
 ----------
 .. [1] S. Beucher, F. Meyer, "The morphological approach to segmentation: the
    watershed transformation", in Mathematical Morphology in Image Processing, 1993.
+.. [2] M. Grimaud, "A new measure of contrast: the dynamics", SPIE Image Algebra and
+   Morphological Image Processing III, 1992.
 """
 
 from __future__ import annotations
@@ -103,17 +108,38 @@ class InstanceSettings:
     probability : float
         A pixel is nucleus where the nucleus map is above this.
     separation : float
-        A seed is where distance (less contact) is above this: higher splits more.
-    min_area : int
-        Nuclei with fewer pixels are dropped.
+        Neighbouring basins stay apart where the pass between them is lower than
+        this share of the lower peak: higher splits more.
+    min_area : int or None
+        Nuclei with fewer pixels are dropped; None drops what covers less than `speck`
+        of a typical nucleus.
+    speck : float
+        Share of a typical nucleus's area, 0-1.
     """
 
     probability: float = 0.5
-    separation: float = 0.5
-    min_area: int = 12
+    separation: float = 0.65
+    min_area: int | None = None
+    speck: float = 0.06
+
+    def smallest(self, diameter: float) -> int:
+        """Return the least area kept (pixels), for nuclei of a diameter (pixels)."""
+        if self.min_area is not None:
+            return self.min_area
+        return round(self.speck * np.pi / 4 * diameter**2)
 
 
-def maps_to_labels(maps: np.ndarray, settings: InstanceSettings) -> np.ndarray:
+#: Peaks of the distance map: highest within a square of this side (pixels), and at
+#: least so high, after smoothing by a Gaussian of this sigma (pixels).
+PEAK_WINDOW, PEAK_HEIGHT, SMOOTHING = 5, 0.3, 1.0
+
+#: How much of the contact map is taken off the distance map.
+CONTACT_SHARE = 0.1
+
+
+def maps_to_labels(
+    maps: np.ndarray, settings: InstanceSettings, min_area: int = 1
+) -> np.ndarray:
     """Separate nuclei on a network's maps by a seeded watershed.
 
     Parameters
@@ -122,22 +148,69 @@ def maps_to_labels(maps: np.ndarray, settings: InstanceSettings) -> np.ndarray:
         ``(y, x, 3)``: nucleus, distance, contact; float32 in 0-1, or uint8 with 255
         for 1.
     settings : InstanceSettings
-        Thresholds.
+        Thresholds; the least area is given apart.
+    min_area : int
+        Nuclei with fewer pixels are dropped.
 
     Returns
     -------
     numpy.ndarray
         ``(y, x)`` int32 labels 1..n without holes in the numbering.
     """
-    unit = 255.0 if maps.dtype == np.uint8 else 1.0
+    unit = np.float32(255 if maps.dtype == np.uint8 else 1)
     mask = maps[..., 0] > settings.probability * unit
     regions, n_regions = ndi.label(mask)
     if n_regions == 0:
         return np.zeros(mask.shape, np.int32)
-    depth = maps[..., 1] - np.float32(0.5) * maps[..., 2]
-    seeds, _ = ndi.label((depth > settings.separation * unit) & mask)
+    depth = (maps[..., 1] - np.float32(CONTACT_SHARE) * maps[..., 2]) / unit
+    depth = ndi.gaussian_filter(depth, SMOOTHING, truncate=3)
+    peaks = (ndi.maximum_filter(depth, PEAK_WINDOW) == depth) & mask
+    seeds, _ = ndi.label(peaks & (depth > PEAK_HEIGHT), np.ones((3, 3), bool))
     labels = _grow(seeds, regions, n_regions, depth, mask)
-    return tidy(labels, settings.min_area)
+    labels = _merge(labels, depth, seeds, settings.separation)
+    return tidy(labels, min_area)
+
+
+def _merge(
+    labels: np.ndarray, depth: np.ndarray, seeds: np.ndarray, separation: float
+) -> np.ndarray:
+    """Join neighbouring basins with hardly a cut between them, highest pass first."""
+    n = int(labels.max())
+    first, second, height = [], [], []
+    for a, b in (
+        (np.s_[1:, :], np.s_[:-1, :]),
+        (np.s_[:, 1:], np.s_[:, :-1]),
+    ):
+        here, there = labels[a], labels[b]
+        at = np.flatnonzero((here != there) & (here > 0) & (there > 0))
+        here, there = here.ravel()[at], there.ravel()[at]
+        first.append(np.minimum(here, there))
+        second.append(np.maximum(here, there))
+        height.append(np.minimum(depth[a].ravel()[at], depth[b].ravel()[at]))
+    if not sum(part.size for part in first):
+        return labels
+    key = np.concatenate(first).astype(np.int64) * (n + 1) + np.concatenate(second)
+    pairs, pair = np.unique(key, return_inverse=True)
+    passes = np.full(pairs.size, -np.inf)
+    np.maximum.at(passes, pair, np.concatenate(height))
+    peak = np.zeros(n + 1)
+    top = np.flatnonzero(seeds)
+    np.maximum.at(peak, labels.ravel()[top], depth.ravel()[top])
+    parent = np.arange(n + 1)
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for i in np.argsort(-passes, kind="stable"):
+        high, low = root(pairs[i] // (n + 1)), root(pairs[i] % (n + 1))
+        if peak[high] < peak[low]:
+            high, low = low, high
+        if high != low and passes[i] >= separation * peak[low]:
+            parent[low] = high
+    return np.array([root(i) for i in range(n + 1)], np.int32)[labels]
 
 
 def label_confidence(labels: np.ndarray, maps: np.ndarray) -> np.ndarray:
@@ -177,7 +250,7 @@ def _grow(
     """
     n_seeds = int(seeds.max())
     at_seed = seeds > 0
-    seed_ids, first = np.unique(seeds[at_seed], return_index=True)
+    _, first = np.unique(seeds[at_seed], return_index=True)
     region_of_seed = regions[at_seed][first]
     count = np.bincount(region_of_seed, minlength=n_regions + 1)
     # Lone regions get numbers after the seeds'.
@@ -220,17 +293,23 @@ def tidy(labels: np.ndarray, min_area: int) -> np.ndarray:
     keep = areas >= max(min_area, 1)
     keep[0] = False
     labels = np.where(keep[labels], labels, 0).astype(np.int32)
-    holes = ndi.binary_fill_holes(labels > 0) & (labels == 0)
-    if holes.any():
-        _fill_enclosed(labels, holes)
+    _fill_holes(labels)
     return renumber(labels)
 
 
-def _fill_enclosed(labels: np.ndarray, holes: np.ndarray) -> None:
+def _fill_holes(labels: np.ndarray) -> None:
     """Give each hole that lies inside one nucleus to it, in place."""
-    pieces, n = ndi.label(holes)
-    for piece, box in enumerate(ndi.find_objects(pieces), start=1):
-        wide = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in box)
+    pieces, n = ndi.label(labels == 0)
+    outside = np.zeros(n + 1, bool)
+    for edge in (pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]):
+        outside[edge] = True
+    if outside[1:].all():
+        return
+    boxes = ndi.find_objects(pieces)
+    for piece in np.flatnonzero(~outside):
+        if piece == 0:
+            continue
+        wide = tuple(slice(s.start - 1, s.stop + 1) for s in boxes[piece - 1])
         here = pieces[wide] == piece
         ring = ndi.binary_dilation(here, np.ones((3, 3), bool)) & ~here
         around = np.unique(labels[wide][ring])

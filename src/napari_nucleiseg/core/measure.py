@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.ndimage as ndi
 
 
 def measure(
@@ -35,34 +34,31 @@ def measure(
         If the image does not fit the labels.
     """
     n = int(labels.max()) if labels.size else 0
-    numbers = np.arange(1, n + 1)
-    areas = np.bincount(labels.ravel(), minlength=n + 1)[1:]
-    table: dict[str, np.ndarray] = {"label": numbers, "area": areas}
-    leading = labels.ndim - 2
-    names = [f"centroid_{i}" for i in range(leading)] + ["centroid_y", "centroid_x"]
-    for axis, name in enumerate(names):
-        shape = [1] * labels.ndim
-        shape[axis] = labels.shape[axis]
-        ruler = np.broadcast_to(
-            np.arange(labels.shape[axis], dtype=float).reshape(shape), labels.shape
-        )
-        table[name] = _mean(ruler, labels, numbers)
     if image is not None:
-        if image.shape == (*labels.shape, image.shape[-1]):
+        if image.shape[:-1] == labels.shape:
             image = image[..., :3].mean(axis=-1)
         if image.shape != labels.shape:
             raise ValueError(
                 f"The image must have the labels' shape {labels.shape}; received "
                 f"{image.shape}."
             )
-        table["mean_intensity"] = _mean(image, labels, numbers)
+    # Only the pixels of nuclei are looked at, once.
+    inside = np.flatnonzero(labels)
+    owner = labels.ravel()[inside]
+    areas = np.bincount(owner, minlength=n + 1)[1:]
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        total = np.bincount(owner, weights=values, minlength=n + 1)[1:]
+        return total / np.maximum(areas, 1)
+
+    table: dict[str, np.ndarray] = {"label": np.arange(1, n + 1), "area": areas}
+    names = [f"centroid_{i}" for i in range(labels.ndim - 2)]
+    names += ["centroid_y", "centroid_x"]
+    places = np.unravel_index(inside, labels.shape)
+    for name, place in zip(names, places, strict=True):
+        table[name] = mean(place)
+    if image is not None:
+        table["mean_intensity"] = mean(image.ravel()[inside])
     if confidence is not None:
         table["confidence"] = confidence
     return table
-
-
-def _mean(values: np.ndarray, labels: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Mean of the values in each label; an empty array where there are none."""
-    if numbers.size == 0:
-        return np.zeros(0)
-    return np.asarray(ndi.mean(values, labels, numbers), dtype=float)

@@ -173,7 +173,8 @@ class SegmentParams(_Checked):
         unit="px²",
         optional=True,
         label="Minimum area",
-        tip="Nuclei that cover fewer pixels than this are left out.",
+        tip="Nuclei that cover fewer pixels than this are left out. Auto leaves out "
+        "specks much smaller than a typical nucleus.",
     )
 
 

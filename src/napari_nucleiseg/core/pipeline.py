@@ -91,6 +91,8 @@ class Segmentation:
         The thresholds that were used.
     model : str
         Name of the model.
+    model_settings : InstanceSettings
+        The model's own thresholds.
     diameter : float
         Diameter in pixels that the image was scaled by: as given, or as measured.
     scale : float
@@ -104,6 +106,7 @@ class Segmentation:
     params: SegmentParams
     settings: InstanceSettings
     model: str
+    model_settings: InstanceSettings
     diameter: float
     scale: float
     planes: tuple[PlaneMaps, ...] = field(repr=False)
@@ -140,15 +143,31 @@ class Segmentation:
 
 
 def resolve_settings(
-    params: SegmentParams, model: InstanceSettings
+    params: SegmentParams, model: InstanceSettings, diameter: float
 ) -> InstanceSettings:
-    """Return the model's thresholds with those that were asked for put in."""
-    asked = {
+    """Return the thresholds to use: those asked for, else the model's own.
+
+    Parameters
+    ----------
+    params : SegmentParams
+        As asked for.
+    model : InstanceSettings
+        The model's own.
+    diameter : float
+        Of a typical nucleus, pixels of the image: the least area follows from it.
+
+    Returns
+    -------
+    InstanceSettings
+        With a number for ``min_area``.
+    """
+    asked: dict[str, Any] = {
         name: value
         for name in ("probability", "separation", "min_area")
         if (value := getattr(params, name)) is not None
     }
-    return replace(model, **asked)
+    chosen = replace(model, **asked)
+    return replace(chosen, min_area=chosen.smallest(diameter))
 
 
 def guess_rgb(shape: Sequence[int]) -> bool:
@@ -214,10 +233,7 @@ def to_planes(
     if channel_axis is not None:
         image = _take_channel(image, channel or 0, channel_axis)
         rgb = rgb and channel_axis not in (-1, image.ndim)
-    if rgb:
-        image = image[..., :3]
-    else:
-        image = image[..., None]
+    image = image[..., :3] if rgb else image[..., None]
     shape = image.shape[:-1]
     if 0 in shape:
         raise ValueError(f"The image has no pixels: its shape is {shape}.")
@@ -288,19 +304,23 @@ def segment(
         scale = predictor.diameter / diameter
     scale = _limit_scale(scale, shape[-2:])
     found = tuple(runner.run_plane(i, plane, scale) for i, plane in enumerate(planes))
-    settings = resolve_settings(params, predictor.settings)
+    settings = resolve_settings(params, predictor.settings, diameter)
     labels, confidence = _label_planes(found, settings, shape, monitor)
     return Segmentation(
-        labels, confidence, params, settings, predictor.name, diameter, scale, found
+        labels=labels,
+        confidence=confidence,
+        params=params,
+        settings=settings,
+        model=predictor.name,
+        model_settings=predictor.settings,
+        diameter=diameter,
+        scale=scale,
+        planes=found,
     )
 
 
 def relabel(
-    segmentation: Segmentation,
-    params: SegmentParams,
-    *,
-    model_settings: InstanceSettings | None = None,
-    monitor: Monitor | None = None,
+    segmentation: Segmentation, params: SegmentParams, *, monitor: Monitor | None = None
 ) -> Segmentation:
     """Make labels anew from the maps that are there, with other thresholds.
 
@@ -309,9 +329,8 @@ def relabel(
     segmentation : Segmentation
         From `segment`.
     params : SegmentParams
-        New thresholds; the diameter is not looked at, for the network does not run.
-    model_settings : InstanceSettings, optional
-        What a threshold of None stands for; the segmentation's own if not given.
+        New thresholds, None for the model's own; the diameter is not looked at, for
+        the network does not run.
     monitor : Monitor, optional
         See `segment`.
 
@@ -320,7 +339,9 @@ def relabel(
     Segmentation
         With the same maps.
     """
-    settings = resolve_settings(params, model_settings or segmentation.settings)
+    settings = resolve_settings(
+        params, segmentation.model_settings, segmentation.diameter
+    )
     labels, confidence = _label_planes(
         segmentation.planes,
         settings,
@@ -370,11 +391,7 @@ class _Runner:
 
     def measure_scale(self, planes: np.ndarray) -> tuple[float, float]:
         """Return the scale to run at and the nuclear diameter (px), by looking."""
-        picks = (
-            sorted({0, len(planes) // 2, len(planes) - 1})
-            if len(planes) > 3
-            else range(len(planes))
-        )
+        picks = sorted({0, len(planes) // 2, len(planes) - 1})
         scales, diameters = [], []
         for done, index in enumerate(picks):
             check_cancelled(self._monitor)
@@ -458,8 +475,9 @@ def label_plane(
     """Return one plane's labels ``(y, x)`` int32 and confidences ``(n,)`` float32."""
     have = plane.maps.shape[:2]
     growth = (have[0] * have[1]) / (plane.shape[0] * plane.shape[1])
-    scaled = replace(settings, min_area=round(settings.min_area * growth))
-    labels = maps_to_labels(plane.maps, scaled)
+    labels = maps_to_labels(
+        plane.maps, settings, round((settings.min_area or 0) * growth)
+    )
     confidence = label_confidence(labels, plane.maps)
     if have != plane.shape:
         rows, cols = (

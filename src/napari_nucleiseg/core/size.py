@@ -94,8 +94,10 @@ def _centre_window(shape: tuple[int, int], scale: float) -> tuple[slice, slice] 
 
 
 def _evidence(maps: np.ndarray, predictor: _Sized) -> tuple[float, float] | None:
-    """Return the share of the image covered by nuclei of a size it knows, each
-    weighted by confidence, and their median diameter (px of the maps)."""
+    """Return how much known nuclei cover of the maps, and their diameter there (px).
+
+    Each nucleus counts by its confidence; None if there is none of a known size.
+    """
     labels = maps_to_labels(maps, predictor.settings)
     if not labels.any():
         return None

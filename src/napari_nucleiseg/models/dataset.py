@@ -55,7 +55,7 @@ class _Prepared:
 
 
 def median_diameter(labels: np.ndarray) -> float:
-    """Return the median equivalent-circle diameter of the nuclei, in pixels; 0 if none."""
+    """Return the nuclei's median equivalent-circle diameter in pixels; 0 if none."""
     areas = np.bincount(labels.ravel())[1:]
     areas = areas[areas > 0]
     return float(2 * np.sqrt(np.median(areas) / np.pi)) if areas.size else 0.0
@@ -256,7 +256,7 @@ class PatchSampler:
 
 
 def _slope(size: int, rng: np.random.Generator) -> np.ndarray:
-    """A smooth light-to-dark field, ``(size, size)`` in about -1 to 1."""
+    """Return a smooth light-to-dark field, ``(size, size)`` in about -1 to 1."""
     y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
     angle = rng.uniform(0, 2 * np.pi)
     field = np.cos(angle) * x + np.sin(angle) * y

@@ -42,6 +42,8 @@ class LitePredictor:
         self._interpreter = Interpreter(
             str(model.folder / RUN_FILE), num_threads=threads or os.cpu_count() or 1
         )
+        # Now, so that loading is over when this returns.
+        self._interpreter.allocate_tensors()
         self._shape: tuple[int, ...] | None = None
         # An interpreter holds one picture at a time: callers take turns.
         self._lock = threading.Lock()

@@ -118,7 +118,9 @@ class SegmentWidget(QWidget):
         self.model_line.setWordWrap(True)
         self.model_line.setObjectName("model_line")
         self.form = ParamForm(
-            SegmentParams, ("diameter", "probability", "min_area"), auto=("diameter",)
+            SegmentParams,
+            ("diameter", "probability", "min_area"),
+            auto=("diameter", "min_area"),
         )
         self.more_form = ParamForm(SegmentParams, ("separation",))
         self.reset_button = QPushButton("Back to the model's own values")
@@ -479,7 +481,10 @@ class SegmentWidget(QWidget):
             return
         result = shown.result
         params = self.params().replace(diameter=shown.run.params.diameter)
-        if pipeline.resolve_settings(params, result.settings) == result.settings:
+        wanted = pipeline.resolve_settings(
+            params, result.model_settings, result.diameter
+        )
+        if wanted == result.settings:
             return
 
         def work(monitor: Monitor) -> tuple[_Shown, pd.DataFrame]:
