@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import scipy.ndimage as ndi
 
 from napari_nucleiseg.core.instances import (
     InstanceSettings,
@@ -19,8 +21,12 @@ LOOKS = (1.0, 0.5, 0.25, 0.125)
 #: At each size at most a window of this side is looked at (pixels there).
 WINDOW = 512
 
-#: The image's own size is kept unless another explains this much more.
-PREFER_OWN = 1.15
+#: A look is taken at its word if it shows at least so many nuclei, so surely (mean of
+#: confidence times depth, by area), nearly all (by area) of a size the network knows.
+ENOUGH, SURE, KNOWN = 6, 0.6, 0.7
+
+#: Else what covers most of the image wins; few nuclei, and coarse looks, count less.
+FEW, PREFER_FINER = 4, 1.15
 
 
 class _Sized(Protocol):
@@ -36,10 +42,12 @@ def estimate_scale(
 ) -> tuple[float, float] | None:
     """Find the scale at which a network should see an image.
 
-    The network looks at the image at its own size and at smaller ones. The size at
-    which most of the image is covered by nuclei that the network is sure of, and
-    that have a diameter it was trained on, tells how large they are: nuclei too
-    large for it come out in uncertain pieces, nuclei too small not at all.
+    The network looks at the image at its own size and then at smaller ones, until a
+    look shows enough nuclei that it is sure of and that are of a size it was trained
+    on. Nuclei too large for it come out in uncertain pieces, so it looks on; what
+    only looks like a nucleus when it is small enough (a cell, a piece of tissue) is
+    not reached. If no look is good enough by itself, the one whose nuclei cover most
+    of the image wins.
 
     Parameters
     ----------
@@ -57,27 +65,29 @@ def estimate_scale(
         What to multiply the image's sides by, and the median nuclear diameter in
         the image's own pixels; or None if no size shows any nuclei.
     """
-    best: tuple[float, float, float] | None = None
+    best: tuple[float, float] | None = None
     for scale in LOOKS:
         if scale < 1 and min(shape) * scale < 32:
             break
-        window = _centre_window(shape, scale)
-        maps = look(scale, window)
-        found = _evidence(maps, predictor)
-        if found is None:
+        view = _view(look(scale, _centre_window(shape, scale)), predictor)
+        if view is None:
             continue
-        covered, diameter = found
-        if scale == 1.0:
-            covered *= PREFER_OWN
-        if best is None or covered > best[0]:
-            best = (covered, scale, diameter / scale)
+        diameter = view.diameter / scale
+        if view.good:
+            return _scale_for(diameter, predictor), diameter
+        covered = view.covered * view.count / (view.count + FEW)
+        covered *= PREFER_FINER ** np.log2(scale)
+        if covered > 0 and (best is None or covered > best[0]):
+            best = (covered, diameter)
     if best is None:
         return None
-    diameter = best[2]
+    return _scale_for(best[1], predictor), best[1]
+
+
+def _scale_for(diameter: float, predictor: _Sized) -> float:
+    """Return the scale for nuclei of a diameter: 1 if the network knows their size."""
     low, high = predictor.diameter_range
-    if low <= diameter <= high:
-        return 1.0, diameter
-    return predictor.diameter / diameter, diameter
+    return 1.0 if low <= diameter <= high else predictor.diameter / diameter
 
 
 def _centre_window(shape: tuple[int, int], scale: float) -> tuple[slice, slice] | None:
@@ -93,25 +103,42 @@ def _centre_window(shape: tuple[int, int], scale: float) -> tuple[slice, slice] 
     return y, x
 
 
-def _evidence(maps: np.ndarray, predictor: _Sized) -> tuple[float, float] | None:
-    """Return how much known nuclei cover of the maps, and their diameter there (px).
+@dataclass(frozen=True)
+class _View:
+    """What one look showed: lengths and areas are in its own pixels."""
 
-    Each nucleus counts by its confidence; None if there is none of a known size.
-    """
+    covered: float  # share of the image under nuclei of a known size, by confidence
+    count: int  # of nuclei of a known size
+    diameter: float  # median over the area of the nuclei
+    good: bool  # enough to go by
+
+
+def _view(maps: np.ndarray, predictor: _Sized) -> _View | None:
+    """Return what a network's maps show, or None if there are no nuclei on them."""
     labels = maps_to_labels(maps, predictor.settings)
     if not labels.any():
         return None
     areas = np.bincount(labels.ravel())[1:]
     confidence = label_confidence(labels, maps)
+    depth = ndi.maximum(maps[..., 1], labels, np.arange(1, areas.size + 1))
     diameters = 2 * np.sqrt(areas / np.pi)
     low, high = predictor.diameter_range
     known = (diameters >= low) & (diameters <= high)
     weight = areas * np.clip(2 * confidence - 1, 0, 1) ** 2
+    if not weight.any():
+        return None
     # By area, so that specks beside large nuclei do not decide.
     order = np.argsort(diameters)
     running = np.cumsum(weight[order])
-    if running[-1] <= 0:
-        return None
-    diameter = diameters[order][np.searchsorted(running, running[-1] / 2)]
-    covered = float((weight * known).sum() / labels.size)
-    return (covered, float(diameter)) if covered > 0 else None
+    middle = np.searchsorted(running, running[-1] / 2)
+    share = areas / areas.sum()
+    return _View(
+        covered=float(weight[known].sum() / labels.size),
+        count=int(known.sum()),
+        diameter=float(diameters[order][middle]),
+        good=bool(
+            known.sum() >= ENOUGH
+            and (share * confidence * depth).sum() >= SURE
+            and share[known].sum() >= KNOWN
+        ),
+    )
