@@ -1,4 +1,4 @@
-"""Cut the packaged sample images from the DSB2018 set: `make_samples.py DSB2018_FOLDER`.
+"""Cut the packaged sample images from DSB2018: `make_samples.py DSB2018_FOLDER`.
 
 All are from the `test` split, so that what the bundled model shows on them is what it
 does on images it was not trained on.
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+from skimage.segmentation import relabel_sequential
 
 OUT = Path(__file__).parents[1] / "src" / "napari_nucleiseg" / "samples"
 
@@ -40,13 +41,17 @@ def main() -> None:
             planes = [read(source, kind, start) for start in starts]
             data = np.stack(planes) if len(planes) > 1 else planes[0]
             data = data[CROPS.get(name, ())]
+            if kind == "masks" and name in CROPS:
+                data = relabel_sequential(data)[0]
             tifffile.imwrite(
                 OUT / f"{name}{suffix}.tif",
                 data,
                 compression="zlib",
                 compressionargs={"level": 9},
                 predictor=data.dtype.kind == "u" and suffix == "",
-                photometric="rgb" if data.ndim == 3 and data.shape[-1] == 3 else "minisblack",
+                photometric="rgb"
+                if data.ndim == 3 and data.shape[-1] == 3
+                else "minisblack",
                 metadata=None,
             )
 

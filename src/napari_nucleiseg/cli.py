@@ -300,6 +300,14 @@ def _channel_choice(path: Path, found: ImageFile, channel: int | None) -> dict:
                 f"{path}: has {found.channels} channels; using 0 (--channel chooses)"
             )
         channel = 0
+    elif found.channel_axis is None and not found.rgb and found.axes[0] in "ZTYX":
+        # Its first axis is no channel, whatever the number.
+        if channel:
+            raise ValueError(
+                f"has one channel only, number 0 (axes {found.axes}); received "
+                f"--channel {channel}"
+            )
+        channel = None
     return {"rgb": found.rgb, "channel": channel, "channel_axis": found.channel_axis}
 
 

@@ -82,7 +82,13 @@ def _read_tiff(path: Path) -> ImageFile:
         with tifffile.TiffFile(path) as tiff:
             series = tiff.series[0]
             data, axes = series.asarray(), series.axes
-    except (tifffile.TiffFileError, IndexError, KeyError, RuntimeError) as e:
+    except (
+        tifffile.TiffFileError,
+        ArithmeticError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+    ) as e:
         raise ValueError(f"is not a readable TIFF file ({e})") from e
     if "S" in axes and data.shape[axes.index("S")] in (3, 4):
         data = np.moveaxis(data, axes.index("S"), -1)
@@ -92,16 +98,24 @@ def _read_tiff(path: Path) -> ImageFile:
 
 
 def _read_picture(path: Path) -> ImageFile:
+    import warnings
+
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as picture:
+        with warnings.catch_warnings():
+            # Large images are what microscopes make.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(path)
+        with picture:
             if picture.mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV", "RGBX"):
                 data = np.asarray(picture.convert("RGB"))
             elif picture.mode in ("LA", "La"):
                 data = np.asarray(picture.convert("L"))
             else:
                 data = np.asarray(picture)
+    except Image.DecompressionBombError as e:
+        raise ValueError("is too large for a PNG or JPEG; save it as TIFF") from e
     except (UnidentifiedImageError, SyntaxError, ValueError) as e:
         raise ValueError(f"is not a readable picture ({e})") from e
     return ImageFile(data, data.ndim == 3, None, "YXS" if data.ndim == 3 else "YX")

@@ -8,6 +8,9 @@ import scipy.ndimage as ndi
 #: Percentiles of a whole image that become 0 and 1.
 LOW_PERCENTILE, HIGH_PERCENTILE = 1.0, 99.9
 
+#: Up to here float32 holds every whole number.
+LARGEST_EXACT = 2**24
+
 #: A channel whose range is below this share of the widest one is not stretched further.
 CHANNEL_FLOOR = 0.25
 
@@ -29,8 +32,8 @@ def to_finite_float(image: np.ndarray) -> np.ndarray:
         float32, same shape. Values are divided by the largest magnitude where they
         would not fit (float64 beyond float32).
     """
-    if image.dtype == np.float32 and np.isfinite(image).all():
-        return image
+    if image.dtype == np.float32 and np.abs(image).max(initial=0) <= LARGEST_EXACT:
+        return image  # NaN and infinities compare as False
     values = np.asarray(image, dtype=np.float64)
     finite = np.isfinite(values)
     if not finite.all():
@@ -43,7 +46,7 @@ def to_finite_float(image: np.ndarray) -> np.ndarray:
         # 1e12 + [0..100] would otherwise lose all their contrast in float32.
         low, high = values.min(), values.max()
         peak = max(abs(low), abs(high))
-        if peak > 2**24:
+        if peak > LARGEST_EXACT:
             half = high / 2 - low / 2
             middle = low / 2 + high / 2
             values = (values - middle) / half if half > 0 else values * 0
@@ -79,8 +82,9 @@ def normalise(image: np.ndarray) -> np.ndarray:
     span = (high - low).astype(np.float64)
     span = np.maximum(span, CHANNEL_FLOOR * span.max())
     span[span <= 0] = 1.0
-    scaled = (image - low.astype(np.float32)) / span.astype(np.float32)
-    return np.clip(scaled, 0.0, 1.0, out=scaled).astype(np.float32, copy=False)
+    # Clipped first, lest a lone huge value over a tiny span overflow.
+    scaled = np.clip(image, low, high).astype(np.float64) - low
+    return np.clip(scaled / span, 0.0, 1.0).astype(np.float32)
 
 
 def match_channels(image: np.ndarray, channels: int) -> np.ndarray:

@@ -246,7 +246,14 @@ def _take_channel(image: np.ndarray, channel: int, axis: int) -> np.ndarray:
             f"Channel {channel} was asked for, but the image of shape {image.shape} "
             "has one channel only, number 0."
         )
+    if not -image.ndim <= axis < image.ndim:
+        raise ValueError(
+            f"The channel axis must be one of the image's {image.ndim} axes; received "
+            f"{axis}."
+        )
     have = image.shape[axis]
+    if have == 0:
+        raise ValueError(f"The image has no pixels: its shape is {image.shape}.")
     if not 0 <= channel < have:
         raise ValueError(
             f"The channel must be between 0 and {have - 1}; received {channel}."

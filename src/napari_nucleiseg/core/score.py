@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_array
 
 #: IoU thresholds 0.5, 0.55 ... 0.95.
 THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
@@ -58,9 +59,17 @@ def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else 1.0
 
 
+def _no_negative(truth: np.ndarray, prediction: np.ndarray) -> None:
+    for name, labels in (("true", truth), ("predicted", prediction)):
+        if labels.size and labels.min() < 0:
+            raise ValueError(
+                f"Labels must be 0 or more; the {name} ones reach {labels.min()}."
+            )
+
+
 def iou_matrix(
     truth: np.ndarray, prediction: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[coo_array, np.ndarray, np.ndarray]:
     """Return the IoU of every overlapping pair of nuclei.
 
     Parameters
@@ -70,51 +79,57 @@ def iou_matrix(
 
     Returns
     -------
-    iou : numpy.ndarray
-        ``(n_true, n_predicted)`` float64.
+    iou : scipy.sparse.coo_array
+        ``(n_true, n_predicted)`` float64; pairs that do not overlap are not stored.
     true_ids, predicted_ids : numpy.ndarray
         The label of each row and column.
     """
     true_ids, t = np.unique(truth, return_inverse=True)
     predicted_ids, p = np.unique(prediction, return_inverse=True)
-    overlap = np.bincount(
-        t.ravel() * predicted_ids.size + p.ravel(),
-        minlength=true_ids.size * predicted_ids.size,
-    ).reshape(true_ids.size, predicted_ids.size)
-    union = overlap.sum(1)[:, None] + overlap.sum(0)[None] - overlap
-    rows, cols = true_ids != 0, predicted_ids != 0
-    iou = (overlap / np.maximum(union, 1))[rows][:, cols]
-    return iou, true_ids[rows], predicted_ids[cols]
+    t, p = t.ravel(), p.ravel()
+    pairs, overlap = np.unique(
+        t.astype(np.int64) * predicted_ids.size + p, return_counts=True
+    )
+    rows, cols = np.divmod(pairs, predicted_ids.size)
+    true_area, predicted_area = np.bincount(t), np.bincount(p)
+    both = (true_ids[rows] != 0) & (predicted_ids[cols] != 0)
+    rows, cols, overlap = rows[both], cols[both], overlap[both]
+    iou = overlap / (true_area[rows] + predicted_area[cols] - overlap)
+    # Without the background the rows and columns count from the first nucleus.
+    rows = rows - np.searchsorted(true_ids, 0, "right")
+    cols = cols - np.searchsorted(predicted_ids, 0, "right")
+    true_ids, predicted_ids = true_ids[true_ids != 0], predicted_ids[predicted_ids != 0]
+    shape = (true_ids.size, predicted_ids.size)
+    return coo_array((iou, (rows, cols)), shape=shape), true_ids, predicted_ids
 
 
-def match(iou: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+def match(iou: coo_array, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """Match rows to columns one to one so that as many pairs as can be pass.
 
     Parameters
     ----------
-    iou : numpy.ndarray
+    iou : scipy.sparse.coo_array
         ``(n, m)`` IoU.
     threshold : float
-        A pair counts from this IoU on.
+        A pair counts from this IoU on; more than 0.
 
     Returns
     -------
     rows, columns : numpy.ndarray
         Indices of the matched pairs.
     """
-    rows, cols = np.nonzero(iou >= threshold)
-    if threshold > 0.5:
+    good = iou.data >= threshold
+    rows, cols, value = iou.row[good], iou.col[good], iou.data[good]
+    if threshold > 0.5 or rows.size == 0:
         # Above one half a nucleus can overlap one other that much at most.
-        return rows, cols
-    if rows.size == 0:
         return rows, cols
     used_rows, r = np.unique(rows, return_inverse=True)
     used_cols, c = np.unique(cols, return_inverse=True)
     gain = np.zeros((used_rows.size, used_cols.size))
-    gain[r, c] = 1 + iou[rows, cols] / (2 * min(iou.shape))
+    gain[r, c] = 1 + value / (2 * min(gain.shape))
     r, c = linear_sum_assignment(-gain)
-    good = gain[r, c] > 0
-    return used_rows[r[good]], used_cols[c[good]]
+    taken = gain[r, c] > 0
+    return used_rows[r[taken]], used_cols[c[taken]]
 
 
 def score_image(truth: np.ndarray, prediction: np.ndarray) -> ImageScore:
@@ -139,6 +154,7 @@ def score_image(truth: np.ndarray, prediction: np.ndarray) -> ImageScore:
             "True and predicted labels must have one shape; received "
             f"{truth.shape} and {prediction.shape}."
         )
+    _no_negative(truth, prediction)
     iou, true_ids, predicted_ids = iou_matrix(truth, prediction)
     matched = tuple(int(match(iou, t)[0].size) for t in THRESHOLDS)
     t, p = truth > 0, prediction > 0

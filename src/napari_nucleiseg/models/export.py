@@ -27,25 +27,66 @@ from napari_nucleiseg.models.registry import (
     RUN_FILE,
     TRAIN_FILE,
     Model,
+    check_target,
     find_model,
     save_model,
 )
 from napari_nucleiseg.models.training import TrainResult, fit_network
 
 
-def round_weights(network: keras.Model) -> None:
-    """Round a network's weights to what half precision can hold, in place.
-
-    Stored as 32-bit numbers they then compress to about half, and the network to
-    train and the exported one to run are the same to the last digit.
-    """
+def _to_half(values: np.ndarray) -> np.ndarray:
+    """Round to what half precision can hold; stays float32."""
     half = np.finfo(np.float16)
-    network.set_weights(
-        [
-            np.clip(w, half.min, half.max).astype(np.float16).astype(w.dtype)
-            for w in network.get_weights()
-        ]
-    )
+    return np.clip(values, half.min, half.max).astype(np.float16).astype(np.float32)
+
+
+def round_weights(network: keras.Model) -> None:
+    """Round a network's kernels to half precision, in place.
+
+    The exported network holds its weights in half precision, after each batch
+    normalisation has been folded into the convolution before it. So that rounding
+    there changes nothing, each kernel is first multiplied by what folding would
+    multiply it by, which its normalisation undoes: what the network computes,
+    running or training, stays the same but for the rounding. Kernels that are so
+    rounded also compress to about half.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Each ``BatchNormalization`` follows a ``Conv2D`` without bias.
+    """
+    folded = set()
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            (node,) = layer._inbound_nodes
+            conv = node.input_tensors[0]._keras_history.operation
+            if isinstance(conv, keras.layers.Conv2D) and not conv.use_bias:
+                _fold_scale(conv, layer)
+                folded.add(conv.name)
+    for layer in network.layers:
+        is_plain = layer.weights and layer.name not in folded
+        if is_plain and not isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([_to_half(w) for w in layer.get_weights()])
+
+
+def _fold_scale(
+    conv: keras.layers.Conv2D, norm: keras.layers.BatchNormalization
+) -> None:
+    """Move the scale of a normalisation into the kernel before it, and round that."""
+    gamma, beta, mean, variance = (w.astype(np.float64) for w in norm.get_weights())
+    # A channel that is as good as switched off cannot carry its scale.
+    carries = gamma**2 > 2 * norm.epsilon
+    scale = np.where(carries, np.abs(gamma) / np.sqrt(variance + norm.epsilon), 1.0)
+    (kernel,) = conv.get_weights()
+    conv.set_weights([_to_half(kernel * scale)])
+    variance = np.where(carries, gamma**2 - norm.epsilon, variance)
+    factor = gamma / np.sqrt(variance + norm.epsilon)
+    # What remains of the folded normalisation is a bias: choose the mean so that
+    # half precision holds it.
+    bias = _to_half(beta - factor * scale * mean)
+    safe = np.where(carries, factor, 1.0)
+    mean = np.where(carries, (beta - bias) / safe, mean)
+    norm.set_weights([w.astype(np.float32) for w in (gamma, beta, mean, variance)])
 
 
 def to_lite(network: keras.Model) -> bytes:
@@ -181,6 +222,7 @@ def train(
     params = params or TrainParams()
     monitor = monitor or SilentMonitor()
     output = Path(output)
+    check_target(output, output.name)
     network = load_network(base) if base is not None else None
     safe = output.with_name(output.name + ".training.weights.h5")
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import threading
 from pathlib import Path
@@ -77,9 +76,8 @@ class LitePredictor:
             return np.stack(out)
 
 
-@functools.lru_cache(maxsize=2)
-def _load(folder: str, hashes: tuple[tuple[str, str], ...]) -> LitePredictor:
-    return LitePredictor(find_model(Path(folder)))
+_loaded: dict[Path, LitePredictor] = {}
+_loading = threading.Lock()
 
 
 def load_model(model: str | os.PathLike[str] = DEFAULT_MODEL) -> LitePredictor:
@@ -100,4 +98,9 @@ def load_model(model: str | os.PathLike[str] = DEFAULT_MODEL) -> LitePredictor:
         If there is no such model, or it is damaged.
     """
     found = find_model(model)
-    return _load(str(found.folder), tuple(sorted(found.card.files.items())))
+    with _loading:
+        predictor = _loaded.get(found.folder)
+        # The card holds the files' hashes too: any change loads it anew.
+        if predictor is None or predictor.model.card != found.card:
+            predictor = _loaded[found.folder] = LitePredictor(found)
+        return predictor

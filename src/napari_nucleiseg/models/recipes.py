@@ -65,11 +65,14 @@ class Recipe:
         -------
         Model
         """
+        pairs = read_split(data, "train", self.shares)
+        validation = read_split(data, "val", self.shares)
+        # Keras takes seconds to import: a mistyped folder shall not wait for it.
         from napari_nucleiseg.models.export import train
 
         return train(
-            read_split(data, "train", self.shares),
-            read_split(data, "val", self.shares),
+            pairs,
+            validation,
             output,
             title=self.title,
             params=params or self.params,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 import os
@@ -91,8 +90,12 @@ def find_model(model: str | os.PathLike[str] = DEFAULT_MODEL) -> Model:
         if str(model) in (found.card.name, found.folder.name):
             _verify(found)
             return found
-    folder = Path(model)
+    folder = Path(model).resolve()
     if folder.is_dir():
+        for found in known:
+            if found.folder.resolve() == folder:
+                _verify(found)
+                return found
         found = Model(folder, ModelCard.read(folder), False)
         _verify(found)
         return found
@@ -144,18 +147,10 @@ def save_model(folder: Path, card: ModelCard, files: dict[str, bytes]) -> Model:
     ValueError
         If the card's name will not do, or the folder holds something else.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", card.name):
-        raise ValueError(
-            "A model's name must be 1 to 64 letters, digits, - or _; received "
-            f"{card.name!r}."
-        )
-    if folder.exists() and (
-        not folder.is_dir()
-        or (any(folder.iterdir()) and not (folder / CARD_FILE).is_file())
-    ):
-        raise ValueError(f"{folder} exists and is not a model; it is left as it is.")
+    check_target(folder, card.name)
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    old = fresh.with_name(fresh.name + "-old")
     try:
         for name, content in files.items():
             (fresh / name).write_bytes(content)
@@ -163,13 +158,33 @@ def save_model(folder: Path, card: ModelCard, files: dict[str, bytes]) -> Model:
         card = replace(card, files=hashes)
         (fresh / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
         fresh.chmod(0o755)
-        old = fresh.with_name(fresh.name + "-old")
         if folder.exists():
             folder.rename(old)
         fresh.rename(folder)
     except BaseException:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
         shutil.rmtree(fresh, ignore_errors=True)
         raise
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(old)
+    shutil.rmtree(old, ignore_errors=True)
     return Model(folder, card, False)
+
+
+def check_target(folder: Path, name: str) -> None:
+    """Check that a model of a name can be written to a folder, before any work.
+
+    Raises
+    ------
+    ValueError
+        If the name will not do, or the folder holds something that is no model.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
+        raise ValueError(
+            "A model's name must be 1 to 64 letters, digits, - or _; received "
+            f"{name!r}."
+        )
+    if folder.exists() and (
+        not folder.is_dir()
+        or (any(folder.iterdir()) and not (folder / CARD_FILE).is_file())
+    ):
+        raise ValueError(f"{folder} exists and is not a model; it is left as it is.")

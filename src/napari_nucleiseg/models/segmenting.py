@@ -72,7 +72,7 @@ def segment(
     --------
     >>> from napari_nucleiseg import segment
     >>> from napari_nucleiseg.sample_data import load_sample
-    >>> result = segment(load_sample("fluorescence").image)
+    >>> result = segment(load_sample("large").image)
     >>> result.labels.shape
     (360, 360)
     """

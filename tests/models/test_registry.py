@@ -1,0 +1,241 @@
+import dataclasses
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_nucleiseg import segment
+from napari_nucleiseg.models.card import CARD_FILE
+from napari_nucleiseg.models.predictor import load_model
+from napari_nucleiseg.models.registry import (
+    DEFAULT_MODEL,
+    RUN_FILE,
+    TRAIN_FILE,
+    find_model,
+    list_models,
+    models_folder,
+    save_model,
+)
+
+
+@pytest.fixture(autouse=True)
+def own_models(tmp_path, monkeypatch):
+    folder = tmp_path / "own models"
+    monkeypatch.setenv("NUCLEISEG_MODELS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def built_in():
+    return find_model()
+
+
+def copy_of(model, folder, **changes):
+    """Save a copy of a model under the folder's name."""
+    card = dataclasses.replace(model.card, name=folder.name, **changes)
+    files = {name: (model.folder / name).read_bytes() for name in model.card.files}
+    return save_model(folder, card, files)
+
+
+def tree(folder):
+    """Return every path below a folder, hidden ones too."""
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def test_the_built_in_model_is_there_and_whole(built_in):
+    assert built_in.built_in
+    assert built_in.card.name == DEFAULT_MODEL == "nuclei"
+    assert set(built_in.card.files) == {RUN_FILE, TRAIN_FILE}
+    assert built_in.card.maps == ("nucleus", "distance", "contact")
+    assert built_in.card.license
+
+
+def test_an_unknown_name_lists_what_there_is(built_in, own_models):
+    copy_of(built_in, own_models / "mine")
+    with pytest.raises(ValueError, match=r"'no-such'.*nuclei, mine"):
+        find_model("no-such")
+
+
+def test_own_models_are_found_by_name_and_listed_after_the_built_in(
+    built_in, own_models
+):
+    assert models_folder() == own_models
+    copy_of(built_in, own_models / "mine", title="For mine")
+    assert [m.card.name for m in list_models()] == ["nuclei", "mine"]
+    assert find_model("mine").card.title == "For mine"
+    assert not find_model("mine").built_in
+
+
+def test_a_folder_is_taken_as_it_is(built_in, tmp_path):
+    copy_of(built_in, tmp_path / "elsewhere" / "m1")
+    assert load_model(tmp_path / "elsewhere" / "m1").name == "m1"
+    assert load_model(str(tmp_path / "elsewhere" / "m1")).name == "m1"
+
+
+@pytest.mark.parametrize("given", ["./nuclei", "../work/nuclei"])
+def test_a_folder_named_like_a_model_is_still_that_folder(
+    built_in, tmp_path, monkeypatch, given
+):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    copy_of(built_in, Path("nuclei"), title="Mine, not the built-in one")
+    assert load_model(given).model.card.title == "Mine, not the built-in one"
+
+
+def test_a_relative_folder_as_a_path_is_that_folder(built_in, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    copy_of(built_in, Path("nuclei"), title="Mine, not the built-in one")
+    folder = Path("nuclei").resolve()
+    assert load_model(folder).model.card.title == "Mine, not the built-in one"
+
+
+def test_a_name_means_the_model_even_beside_a_folder_of_that_name(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("nuclei").mkdir()
+    assert load_model("nuclei").model.built_in
+
+
+def test_a_model_replaced_on_disk_is_loaded_anew(built_in, tmp_path):
+    folder = tmp_path / "m1"
+    copy_of(built_in, folder)
+    assert load_model(folder) is load_model(folder)
+    thresholds = dataclasses.replace(built_in.card.thresholds, probability=0.6)
+    copy_of(built_in, folder, thresholds=thresholds)
+    assert load_model(folder).settings.probability == 0.6
+
+
+@pytest.mark.parametrize("name", [RUN_FILE, TRAIN_FILE])
+def test_a_changed_file_is_refused(built_in, own_models, name):
+    folder = copy_of(built_in, own_models / "mine").folder
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    for given in ("mine", folder):
+        with pytest.raises(ValueError, match=f"{name} is damaged or was changed"):
+            find_model(given)
+
+
+def test_a_file_cut_short_is_refused(built_in, tmp_path):
+    folder = copy_of(built_in, tmp_path / "mine").folder
+    content = (folder / RUN_FILE).read_bytes()
+    (folder / RUN_FILE).write_bytes(content[:-1])
+    with pytest.raises(ValueError, match="damaged or was changed"):
+        segment(np.zeros((40, 40)), folder)
+
+
+def test_a_missing_file_is_named(built_in, tmp_path):
+    folder = copy_of(built_in, tmp_path / "mine").folder
+    (folder / TRAIN_FILE).unlink()
+    with pytest.raises(ValueError, match=f"{TRAIN_FILE} is missing"):
+        find_model(folder)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "not json", "[]", "{}", '{"name": "x"}', "3", "null", '{"thresholds": 3}'],
+)
+def test_a_spoilt_card_is_refused_and_spoils_no_list(
+    built_in, own_models, caplog, text
+):
+    copy_of(built_in, own_models / "good")
+    folder = copy_of(built_in, own_models / "spoilt").folder
+    (folder / CARD_FILE).write_text(text)
+    with caplog.at_level(logging.WARNING):
+        assert [m.card.name for m in list_models()] == ["nuclei", "good"]
+    assert "spoilt" in caplog.text
+    with pytest.raises(ValueError, match="is not a model's card"):
+        find_model(folder)
+
+
+def test_a_card_that_is_no_text_spoils_no_list(built_in, own_models):
+    folder = copy_of(built_in, own_models / "spoilt").folder
+    (folder / CARD_FILE).write_bytes(b"\xff\xfe\x00\x80")
+    assert [m.card.name for m in list_models()] == ["nuclei"]
+
+
+def test_a_folder_without_a_card_is_no_model(tmp_path):
+    with pytest.raises(ValueError, match=r"is not a model: it has no card\.json"):
+        find_model(tmp_path)
+
+
+def test_a_card_may_not_name_files_elsewhere(built_in, tmp_path):
+    folder = copy_of(built_in, tmp_path / "mine").folder
+    card = json.loads((folder / CARD_FILE).read_text())
+    (tmp_path / "other").write_bytes((folder / RUN_FILE).read_bytes())
+    card["files"]["../other"] = card["files"][RUN_FILE]
+    (folder / CARD_FILE).write_text(json.dumps(card))
+    with pytest.raises(ValueError, match="other is missing"):
+        find_model(folder)
+
+
+def test_a_saved_model_reads_back_the_same(built_in, tmp_path):
+    saved = copy_of(built_in, tmp_path / "mine")
+    found = find_model(tmp_path / "mine")
+    assert found.card == saved.card
+    assert found.card == dataclasses.replace(built_in.card, name="mine")
+
+
+def test_a_model_is_replaced_as_a_whole(built_in, tmp_path):
+    folder = copy_of(built_in, tmp_path / "mine").folder
+    card = dataclasses.replace(built_in.card, name="mine", version="2")
+    save_model(folder, card, {RUN_FILE: (built_in.folder / RUN_FILE).read_bytes()})
+    assert tree(tmp_path) == {"mine", f"mine/{CARD_FILE}", f"mine/{RUN_FILE}"}
+    assert find_model(folder).card.version == "2"
+
+
+@pytest.mark.parametrize("step", ["write_bytes", "write_text", "chmod"])
+def test_a_failed_write_leaves_nothing(built_in, tmp_path, monkeypatch, step):
+    def fail(*_, **__):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Path, step, fail)
+    with pytest.raises(OSError, match="No space left"):
+        copy_of(built_in, tmp_path / "mine")
+    assert tree(tmp_path) == set()
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_failed_replacement_leaves_the_old_model(built_in, tmp_path, monkeypatch, at):
+    folder = copy_of(built_in, tmp_path / "mine").folder
+    before = tree(tmp_path)
+    rename, calls = Path.rename, []
+
+    def fail(path, target):
+        calls.append(path)
+        if len(calls) == at:
+            raise OSError("Permission denied")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OSError, match="Permission denied"):
+        copy_of(built_in, folder, version="2")
+    assert tree(tmp_path) == before
+    assert find_model(folder).card.version == built_in.card.version
+
+
+def test_something_else_is_not_replaced(built_in, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.txt").write_text("Once upon a time")
+    (tmp_path / "notes").write_text("a file")
+    for name in ("thesis", "notes"):
+        with pytest.raises(ValueError, match="exists and is not a model"):
+            copy_of(built_in, tmp_path / name)
+    assert tree(tmp_path) == {"thesis", "thesis/chapter1.txt", "notes"}
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../x", "x" * 65, ".hidden", "ä"])
+def test_names_that_will_not_do(built_in, tmp_path, name):
+    card = dataclasses.replace(built_in.card, name=name)
+    with pytest.raises(ValueError, match="1 to 64 letters"):
+        save_model(tmp_path / "mine", card, {})
+    assert tree(tmp_path) == set()
+
+
+def test_a_half_copied_folder_is_not_listed(built_in, own_models):
+    shutil.copytree(built_in.folder, own_models / ".mine-abc123")
+    assert [m.card.name for m in list_models()] == ["nuclei"]

@@ -1,0 +1,94 @@
+"""Tests that train: Keras on TensorFlow.
+
+Run them in a pytest process of their own: TensorFlow and a napari window do not
+share one.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_nucleiseg.core.params import TrainParams
+from napari_nucleiseg.models.dataset import Pair
+from napari_nucleiseg.sample_data import load_sample
+
+#: From Keras saving a TensorFlow variable under NumPy 2; not ours to mend.
+FOREIGN = "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.filterwarnings(FOREIGN))
+
+
+class Recorder:
+    """A monitor that keeps what it is told, and stops when it is to."""
+
+    def __init__(self, stop_when=lambda reports: False):
+        self.reports, self._stop_when = [], stop_when
+
+    def report(self, progress):
+        self.reports.append(progress)
+
+    def should_stop(self):
+        return self._stop_when(self.reports)
+
+    def of(self, stage):
+        return [report for report in self.reports if report.stage == stage]
+
+
+@pytest.fixture(autouse=True)
+def few_validation_patches(monkeypatch):
+    monkeypatch.setattr("napari_nucleiseg.models.training.VALIDATION_PATCHES", 6)
+
+
+@pytest.fixture
+def make_monitor():
+    return Recorder
+
+
+@pytest.fixture
+def tiny():
+    """Return a network small enough to train in a test."""
+    import keras
+
+    from napari_nucleiseg.models.unet import build_unet
+
+    keras.utils.set_random_seed(0)
+    return build_unet(filters=(4, 8))
+
+
+@pytest.fixture
+def quick():
+    return TrainParams(
+        epochs=2,
+        steps_per_epoch=6,
+        batch_size=2,
+        patch_size=64,
+        learning_rate=0.01,
+        ema_momentum=0.5,
+        augmentation=0.5,
+        seed=3,
+    )
+
+
+@pytest.fixture(scope="session")
+def pairs():
+    sample = load_sample("small")
+    half = sample.image.shape[0] // 2
+    return [Pair(sample.image[:half], sample.labels[:half], "upper half")]
+
+
+@pytest.fixture(scope="session")
+def validation():
+    sample = load_sample("small")
+    half = sample.image.shape[0] // 2
+    return [Pair(sample.image[half:], sample.labels[half:], "lower half")]
+
+
+@pytest.fixture
+def tile():
+    rng = np.random.default_rng(0)
+    return rng.random((1, 64, 96, 3), dtype=np.float32)

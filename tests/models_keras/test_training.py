@@ -1,0 +1,154 @@
+import numpy as np
+import pytest
+
+from napari_nucleiseg.models.training import _learning_rate, fit_network, nuclei_loss
+
+
+def loss_of(target, weight, maps):
+    y = np.concatenate([target, weight[..., None]], axis=-1).astype(np.float32)
+    return float(nuclei_loss(y, maps.astype(np.float32)))
+
+
+@pytest.fixture
+def target():
+    target = np.zeros((2, 16, 16, 3), np.float32)
+    target[:, 4:12, 4:12, 0] = 1
+    target[:, 6:10, 6:10, 1] = 1
+    return target
+
+
+def test_the_better_maps_have_the_lower_loss(target):
+    weight = np.ones(target.shape[:3])
+    maps = [np.abs(target - error) for error in (0.01, 0.2, 0.5, 0.9)]
+    losses = [loss_of(target, weight, found) for found in maps]
+    assert losses == sorted(losses)
+    assert 0 <= losses[0] < 0.1
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_certain_maps_have_a_finite_loss(target, value):
+    weight = np.ones(target.shape[:3])
+    assert np.isfinite(loss_of(target, weight, np.full_like(target, value)))
+
+
+def test_pixels_of_weight_0_are_left_out(target):
+    weight = np.ones(target.shape[:3])
+    weight[:, :, 8:] = 0
+    maps = np.full_like(target, 0.3)
+    before = loss_of(target, weight, maps)
+    maps[:, :, 8:] = 0.9
+    target[:, :, 8:] = 1 - target[:, :, 8:]
+    assert loss_of(target, weight, maps) == pytest.approx(before, abs=1e-6)
+    maps[:, :, :8] = 0.9
+    assert loss_of(target, weight, maps) != pytest.approx(before, abs=1e-3)
+
+
+def test_nothing_known_at_all_is_no_trouble(target):
+    loss = loss_of(target, np.zeros(target.shape[:3]), np.full_like(target, 0.3))
+    assert np.isfinite(loss)
+
+
+def test_training_lowers_the_loss_and_keeps_the_best(
+    tiny, quick, pairs, validation, make_monitor, tile
+):
+    monitor = make_monitor()
+    kept = []
+
+    def keep(result):
+        kept.append((result.best_epoch, result.network.predict_on_batch(tile)))
+
+    result = fit_network(
+        pairs,
+        validation,
+        params=quick.replace(epochs=3, steps_per_epoch=8),
+        network=tiny,
+        monitor=monitor,
+        on_better=keep,
+    )
+    history = result.history
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    assert history[-1]["loss"] < history[0]["loss"]
+    best = max(row["val_mean_AP"] for row in history)
+    assert history[result.best_epoch - 1]["val_mean_AP"] == best
+    assert kept[-1][0] == result.best_epoch
+    assert np.allclose(result.network.predict_on_batch(tile), kept[-1][1], atol=1e-6)
+    assert not result.stopped
+    steps = monitor.of("Training")
+    assert [report.done for report in steps] == list(range(1, 25))
+    assert {report.total for report in steps} == {24}
+    assert all(np.isfinite(report.metrics["loss"]) for report in steps)
+    assert [report.done for report in monitor.of("Epoch")] == [1, 2, 3]
+
+
+def test_the_same_seed_gives_the_same_start(tiny, quick, pairs, validation):
+    weights = tiny.get_weights()
+    losses = []
+    for _ in range(2):
+        tiny.set_weights(weights)
+        params = quick.replace(epochs=1, steps_per_epoch=2)
+        result = fit_network(pairs, validation, params=params, network=tiny)
+        losses.append(result.history[0]["loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+@pytest.mark.parametrize("steps", [1, 8])
+def test_it_stops_within_one_batch_and_keeps_what_it_has(
+    tiny, quick, pairs, validation, make_monitor, steps
+):
+    def enough(reports):
+        return sum(report.stage == "Training" for report in reports) >= steps
+
+    monitor = make_monitor(enough)
+    result = fit_network(
+        pairs,
+        validation,
+        params=quick.replace(epochs=50),
+        network=tiny,
+        monitor=monitor,
+    )
+    assert result.stopped
+    assert len(monitor.of("Training")) == steps
+    # Something to keep even where not one epoch was over.
+    assert result.best_epoch == len(result.history) == 1
+
+
+def test_the_time_limit_ends_it(tiny, quick, pairs, validation, monkeypatch):
+    ticks = iter(range(0, 100_000, 2))
+    monkeypatch.setattr(
+        "napari_nucleiseg.models.training.time.monotonic", lambda: float(next(ticks))
+    )
+    result = fit_network(
+        pairs,
+        validation,
+        params=quick.replace(epochs=1000, minutes=0.5),
+        network=tiny,
+    )
+    assert not result.stopped
+    assert 1 <= len(result.history) <= 4
+
+
+def test_a_loss_that_is_no_number_is_an_error_that_says_so(
+    tiny, quick, pairs, validation
+):
+    weights = tiny.get_weights()
+    weights[0] = np.full_like(weights[0], np.nan)
+    tiny.set_weights(weights)
+    with pytest.raises(
+        FloatingPointError, match=r"loss became nan in step 1: the learning rate 0\.01"
+    ):
+        fit_network(pairs, validation, params=quick, network=tiny)
+
+
+def test_there_must_be_something_to_learn_from(tiny, quick, pairs):
+    for given in (([], pairs), (pairs, [])):
+        with pytest.raises(ValueError, match="at least one image"):
+            fit_network(*given, params=quick, network=tiny)
+
+
+def test_learning_rate_warms_up_and_ends_low():
+    rates = [_learning_rate(share, 1.0) for share in np.linspace(0, 1, 101)]
+    assert rates[0] < 0.1
+    assert max(rates) == pytest.approx(1, abs=0.01)
+    assert rates[-1] == pytest.approx(0.01)
+    top = int(np.argmax(rates))
+    assert (np.diff(rates[top:]) <= 0).all()

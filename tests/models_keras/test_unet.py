@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+
+from napari_nucleiseg.models.unet import FILTERS, build_unet
+
+
+@pytest.mark.parametrize("filters", [(4,), (4, 8), (4, 4, 8)])
+@pytest.mark.parametrize("sides", [(1, 1), (2, 5)])
+def test_maps_are_as_large_as_the_image(filters, sides):
+    network = build_unet(filters=filters)
+    height, width = (2 ** len(filters) * side for side in sides)
+    maps = network.predict_on_batch(np.ones((2, height, width, 3), np.float32))
+    assert maps.shape == (2, height, width, 3)
+    assert maps.min() >= 0
+    assert maps.max() <= 1
+
+
+def test_other_channels_and_maps():
+    network = build_unet(channels=1, maps=2, filters=(4,))
+    maps = network.predict_on_batch(np.ones((1, 8, 8, 1), np.float32))
+    assert maps.shape == (1, 8, 8, 2)
+
+
+def test_the_default_network_takes_the_tiles_that_models_are_cut_into():
+    network = build_unet()
+    assert 2 ** len(FILTERS) == 32
+    maps = network.predict_on_batch(np.zeros((1, 32, 64, 3), np.float32))
+    assert maps.shape == (1, 32, 64, 3)
+    assert network.count_params() < 5_000_000
+
+
+def test_the_same_place_whatever_the_tile():
+    # Away from the edges, what is seen does not depend on where a tile begins.
+    network = build_unet(filters=(4, 8))
+    rng = np.random.default_rng(0)
+    image = rng.random((1, 128, 128, 3), dtype=np.float32)
+    whole = network.predict_on_batch(image)
+    part = network.predict_on_batch(image[:, 32:, 32:])
+    inner = slice(32, 64)
+    assert np.allclose(whole[:, 64:96, 64:96], part[:, inner, inner], atol=1e-5)

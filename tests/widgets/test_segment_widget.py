@@ -1,0 +1,406 @@
+"""The real widget in a real napari window, used as a biologist would."""
+
+import sys
+import time
+
+import numpy as np
+import pytest
+from napari.layers import Image, Labels
+from qtpy.QtCore import Qt
+
+from napari_nucleiseg import segment
+from napari_nucleiseg.cli import main
+from napari_nucleiseg.core.score import score_image
+from napari_nucleiseg.files import read_labels
+from napari_nucleiseg.sample_data import load_sample
+
+from .conftest import squares, wait_until_done
+
+
+def press(qtbot, widget):
+    qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
+
+
+def result_layers(viewer):
+    return [layer for layer in viewer.layers if isinstance(layer, Labels)]
+
+
+def test_a_user_segments_a_sample(docked, qtbot):
+    viewer, widget = docked.viewer, docked.widget
+    sample = load_sample("crowded")
+    viewer.open_sample("napari-nucleiseg", "crowded")
+    press(qtbot, widget)
+    assert widget.run_button.text() == "Cancel"
+    wait_until_done(qtbot, widget)
+    (layer,) = result_layers(viewer)
+    assert layer.name.startswith(sample.title)
+    assert score_image(sample.labels, layer.data).average_precision(0.5) >= 0.8
+    count = int(layer.data.max())
+    assert widget.result_line.text().startswith(f"{count} nuclei found in ")
+    table = layer.features
+    assert list(table["index"]) == list(range(1, count + 1))
+    assert {"area", "centroid_y", "centroid_x", "mean_intensity", "confidence"} <= set(
+        table.columns
+    )
+    assert table["area"].sum() == (layer.data > 0).sum()
+    record = layer.metadata["nucleiseg"]
+    assert record["model"] == "nuclei"
+    assert record["params"]["diameter"] is None
+    assert "tensorflow" not in sys.modules
+    assert "keras" not in sys.modules
+    assert widget.run_button.text() == "Segment"
+    assert not widget.progress_bar.isVisible()
+
+
+@pytest.mark.parametrize("name", ["small", "tissue", "fields"])
+def test_widget_shell_and_api_give_the_same_labels(docked, qtbot, tmp_path, name):
+    viewer, widget = docked.viewer, docked.widget
+    sample = load_sample(name)
+    viewer.open_sample("napari-nucleiseg", name)
+    press(qtbot, widget)
+    wait_until_done(qtbot, widget)
+    (layer,) = result_layers(viewer)
+    api = segment(sample.image, rgb=sample.rgb).labels
+    assert main(["segment", str(sample.path), "--output", str(tmp_path)]) == 0
+    shell = read_labels(tmp_path / f"{name}_labels.tif")
+    assert layer.data.max() > 10
+    np.testing.assert_array_equal(layer.data, api)
+    np.testing.assert_array_equal(shell, api)
+
+
+def test_button_says_why_it_cannot_run(docked, qtbot):
+    widget = docked.widget
+    assert not widget.run_button.isEnabled()
+    assert "Open an image first" in widget.run_button.toolTip()
+    docked.viewer.add_image(np.zeros((20, 30), np.uint8), name="a")
+    assert widget.run_button.isEnabled()
+    docked.viewer.layers.remove("a")
+    assert not widget.run_button.isEnabled()
+
+
+def test_follows_the_viewers_layers(docked):
+    viewer, widget = docked.viewer, docked.widget
+    first = viewer.add_image(np.zeros((20, 30), np.uint8), name="first")
+    second = viewer.add_image(np.zeros((20, 30), np.uint8), name="second")
+    viewer.add_points([[1, 1]])
+    names = [widget.image_box.itemText(i) for i in range(widget.image_box.count())]
+    assert names == ["first", "second"]
+    viewer.layers.selection.active = first
+    assert widget.chosen_layer() is first
+    viewer.layers.selection.active = second
+    assert widget.chosen_layer() is second
+    second.name = "renamed"
+    assert widget.image_box.currentText() == "renamed"
+    viewer.layers.remove(second)
+    assert widget.chosen_layer() is first
+
+
+def test_preselects_the_active_layer(viewer):
+    first = viewer.add_image(np.zeros((20, 30), np.uint8), name="first")
+    viewer.add_image(np.zeros((20, 30), np.uint8), name="second")
+    viewer.layers.selection.active = first
+    _, widget = viewer.window.add_plugin_dock_widget(
+        "napari-nucleiseg", "Segment nuclei"
+    )
+    assert widget.chosen_layer() is first
+
+
+def test_cancel_midway_changes_nothing(docked, qtbot, slow):
+    viewer, widget = docked.viewer, docked.widget
+    viewer.add_image(squares(), name="big")
+    press(qtbot, widget)
+    qtbot.waitUntil(lambda: slow.tiles >= 3, timeout=10_000)
+    assert widget.progress_bar.isVisible()
+    before = slow.tiles
+    press(qtbot, widget)
+    wait_until_done(qtbot, widget, timeout=3_000)
+    assert slow.tiles <= before + 1
+    assert result_layers(viewer) == []
+    assert "Cancelled" in widget.result_line.text()
+    assert widget.run_button.text() == "Segment"
+
+
+def test_progress_names_stage_and_time_left(docked, qtbot, slow):
+    widget = docked.widget
+    slow.seconds = 0.1
+    docked.viewer.add_image(squares(), name="big")
+    widget.form.controls["diameter"].setValue(20)
+    press(qtbot, widget)
+    qtbot.waitUntil(
+        lambda: (
+            widget.stage_line.text().startswith("Finding nuclei: ")
+            and widget.stage_line.text().endswith("left")
+        ),
+        timeout=10_000,
+    )
+    assert 0 < widget.progress_bar.value() < widget.progress_bar.maximum()
+    widget.cancel()
+    wait_until_done(qtbot, widget)
+
+
+def test_deleting_the_image_while_it_runs(docked, qtbot, slow):
+    viewer, widget = docked.viewer, docked.widget
+    layer = viewer.add_image(squares(), name="big")
+    press(qtbot, widget)
+    qtbot.waitUntil(lambda: slow.tiles >= 2, timeout=10_000)
+    viewer.layers.remove(layer)
+    wait_until_done(qtbot, widget, timeout=3_000)
+    assert len(viewer.layers) == 0
+    assert not widget.run_button.isEnabled()
+
+
+def test_closing_the_widget_while_it_runs(docked, qtbot, slow):
+    viewer, widget = docked.viewer, docked.widget
+    viewer.add_image(squares(), name="big")
+    press(qtbot, widget)
+    qtbot.waitUntil(lambda: slow.tiles >= 2, timeout=10_000)
+    viewer.window.remove_dock_widget(widget)
+    widget.close()
+    before = slow.tiles
+    qtbot.wait(300)
+    assert slow.tiles <= before + 1
+    # The viewer goes on working, and nothing of the widget answers any more.
+    viewer.add_image(np.zeros((9, 9)))
+    assert result_layers(viewer) == []
+
+
+def test_viewer_stays_alive_while_it_runs(docked, qtbot):
+    """Panning goes on while the real network works: the loop keeps turning."""
+    viewer, widget = docked.viewer, docked.widget
+    viewer.add_image(np.tile(load_sample("crowded").image, (3, 2)), name="big")
+    press(qtbot, widget)
+    turns = 0
+    while widget.is_running:
+        viewer.scene.camera.center = (turns % 50, turns % 70)
+        qtbot.wait(5)
+        turns += 1
+    assert turns >= 20
+    assert len(result_layers(viewer)) == 1
+
+
+def test_two_runs_never_interleave(docked, qtbot, slow):
+    viewer, widget = docked.viewer, docked.widget
+    viewer.add_image(squares((1200, 1200)), name="a")
+    widget.run()
+    widget.run()  # ignored: one is running
+    qtbot.waitUntil(lambda: slow.tiles >= 1, timeout=10_000)
+    widget.cancel()
+    widget.run()
+    wait_until_done(qtbot, widget)
+    assert slow.most_inside == 1
+
+
+def test_running_again_updates_the_layer(docked, qtbot):
+    viewer, widget = docked.viewer, docked.widget
+    viewer.open_sample("napari-nucleiseg", "small")
+    press(qtbot, widget)
+    wait_until_done(qtbot, widget)
+    (layer,) = result_layers(viewer)
+    first = layer.data.copy()
+    widget.form.controls["diameter"].setValue(25)
+    press(qtbot, widget)
+    wait_until_done(qtbot, widget)
+    assert result_layers(viewer) == [layer]
+    assert not np.array_equal(first, layer.data)
+    assert layer.metadata["nucleiseg"]["params"]["diameter"] == 25
+
+
+def test_labels_corrected_by_hand_are_not_lost(docked, qtbot):
+    viewer, widget = docked.viewer, docked.widget
+    viewer.open_sample("napari-nucleiseg", "small")
+    press(qtbot, widget)
+    wait_until_done(qtbot, widget)
+    (mine,) = result_layers(viewer)
+    mine.data[:5, :5] = 999
+    mine.refresh()
+    corrected = mine.data.copy()
+    widget.form.controls["probability"].setValue(0.7)
+    wait_until_done(qtbot, widget)
+    layers = result_layers(viewer)
+    assert len(layers) == 2
+    np.testing.assert_array_equal(mine.data, corrected)
+
+
+def test_sliders_relabel_without_the_network(docked, qtbot, slow):
+    viewer, widget = docked.viewer, docked.widget
+    viewer.add_image(squares((600, 600)), name="a")
+    press(qtbot, widget)
+    wait_until_done(qtbot, widget)
+    (layer,) = result_layers(viewer)
+    before, tiles = int(layer.data.max()), slow.tiles
+    widget.form.controls["min_area"].setValue(10_000)
+    wait_until_done(qtbot, widget)
+    assert before > 100
+    assert layer.data.max() == 0
+    widget.form.controls["min_area"].setValue(5)
+    wait_until_done(qtbot, widget)
+    assert layer.data.max() == before
+    assert len(layer.features) == before
+    assert slow.tiles == tiles
+    assert result_layers(viewer) == [layer]
+
+
+def test_a_moved_slider_equals_a_fresh_run(docked, qtbot):
+    viewer, widget = docked.viewer, docked.widget
+    sample = load_sample("small")
+    viewer.open_sample("napari-nucleiseg", "small")
+    press(qtbot, widget)
+    wait_until_done(qtbot, widget)
+    for value in (0.3, 0.5, 0.7, 0.8):  # the last one wins
+        widget.form.controls["probability"].setValue(value)
+    widget.more_form.controls["separation"].setValue(0.6)
+    wait_until_done(qtbot, widget)
+    (layer,) = result_layers(viewer)
+    fresh = segment(sample.image, probability=0.8, separation=0.6).labels
+    np.testing.assert_array_equal(layer.data, fresh)
+    assert layer.metadata["nucleiseg"]["probability"] == 0.8
+    widget.reset_button.click()
+    wait_until_done(qtbot, widget)
+    np.testing.assert_array_equal(layer.data, segment(sample.image).labels)
+
+
+def test_result_lies_on_the_image(docked, qtbot, slow):
+    viewer, widget = docked.viewer, docked.widget
+    image = viewer.add_image(
+        squares((200, 300)),
+        name="calibrated",
+        scale=(0.5, 0.25),
+        translate=(10, 20),
+        rotate=30,
+        shear=[0.2],
+        affine=[[1, 0, 3], [0, 1, 4], [0, 0, 1]],
+        units=("um", "um"),
+    )
+    press(qtbot, widget)
+    wait_until_done(qtbot, widget)
+    (layer,) = result_layers(viewer)
+    assert layer.units == image.units
+    corners = np.array([[0, 0], [199, 0], [0, 299], [77, 131]])
+    for corner in corners:
+        np.testing.assert_allclose(
+            layer.data_to_world(corner), image.data_to_world(corner)
+        )
+
+
+def test_one_channel_of_several(docked, qtbot, slow):
+    viewer, widget = docked.viewer, docked.widget
+    nuclei = squares((200, 240))
+    other = np.zeros_like(nuclei)
+    image = viewer.add_image(
+        np.stack([other, nuclei]), name="two", scale=(1, 0.5, 0.25)
+    )
+    image.axis_labels = ("c", "y", "x")
+    viewer.layers.selection.active = None
+    viewer.layers.selection.active = image
+    widget._on_image_chosen()
+    assert widget.channel_box.isVisible()
+    widget.channel_box.setCurrentText("Channel 1")
+    press(qtbot, widget)
+    wait_until_done(qtbot, widget)
+    (layer,) = result_layers(viewer)
+    assert layer.data.shape == (200, 240)
+    assert layer.data.max() > 10
+    np.testing.assert_allclose(layer.scale, (0.5, 0.25))
+
+
+def test_stack_is_done_plane_by_plane(docked, qtbot, slow):
+    viewer, widget = docked.viewer, docked.widget
+    stack = np.stack([squares((120, 160)), np.zeros((120, 160), np.uint8)] * 4)
+    viewer.add_image(stack, name="time-lapse")
+    press(qtbot, widget)
+    wait_until_done(qtbot, widget)
+    (layer,) = result_layers(viewer)
+    assert layer.data.shape == stack.shape
+    assert "centroid_0" in layer.features
+    assert set(np.unique(layer.data[1])) == {0}
+
+
+def test_multiscale_uses_full_resolution(docked, qtbot, slow):
+    viewer, widget = docked.viewer, docked.widget
+    image = squares((400, 400))
+    viewer.add_image([image, image[::2, ::2]], multiscale=True, name="pyramid")
+    press(qtbot, widget)
+    wait_until_done(qtbot, widget)
+    (layer,) = result_layers(viewer)
+    assert layer.data.shape == (400, 400)
+
+
+def test_an_error_is_told_and_the_form_goes_on(docked, qtbot, monkeypatch):
+    from napari_nucleiseg.widgets import segment_widget
+
+    def broken(*_):
+        raise RuntimeError("the model has gone")
+
+    told = []
+    monkeypatch.setattr(segment_widget, "load_model", broken)
+    monkeypatch.setattr(segment_widget, "show_error", told.append)
+    docked.viewer.add_image(squares((60, 60)), name="a")
+    press(qtbot, docked.widget)
+    wait_until_done(qtbot, docked.widget)
+    assert told == ["Segment nuclei: the model has gone"]
+    assert "the model has gone" in docked.widget.result_line.text()
+    assert docked.widget.run_button.text() == "Segment"
+    assert docked.widget.run_button.isEnabled()
+
+
+def test_no_nuclei_is_said(docked, qtbot, slow, monkeypatch):
+    from napari_nucleiseg.widgets import segment_widget
+
+    monkeypatch.setattr(segment_widget, "show_info", lambda *_: None)
+    docked.viewer.add_image(np.zeros((60, 60), np.uint8), name="black")
+    press(qtbot, docked.widget)
+    wait_until_done(qtbot, docked.widget)
+    assert docked.widget.result_line.text().startswith("0 nuclei found")
+
+
+def test_every_control_explains_itself(docked):
+    from qtpy.QtWidgets import QComboBox, QPushButton
+
+    widget = docked.widget
+    controls = [
+        *widget.findChildren(QComboBox),
+        *widget.findChildren(QPushButton),
+        *widget.form.controls.values(),
+        *widget.more_form.controls.values(),
+    ]
+    silent = [
+        c.objectName() or c
+        for c in controls
+        if not c.toolTip() and c is not widget.advanced.toggleButton()
+    ]
+    assert silent == []
+    assert widget.minimumSizeHint().width() <= 360
+
+
+def test_menu_entry_docks_the_widget(viewer):
+    from app_model.types import MenuItem
+    from napari._app_model import get_app_model
+
+    app = get_app_model()
+    items = app.menus.get_menu("napari/layers/segment")
+    ours = [
+        item.command
+        for item in items
+        if isinstance(item, MenuItem) and "nucleiseg" in item.command.id
+    ]
+    assert len(ours) == 1
+    before = set(viewer.window.dock_widgets)
+    app.commands.execute_command(ours[0].id).result()
+    added = set(viewer.window.dock_widgets) - before
+    assert len(added) == 1
+    assert "Segment nuclei" in added.pop()
+
+
+def test_relabelling_a_megapixel_takes_no_network_time(docked, qtbot):
+    """Not a benchmark: only that the sliders are nowhere near a network run."""
+    viewer, widget = docked.viewer, docked.widget
+    viewer.add_image(np.tile(load_sample("crowded").image, (2, 1)), name="big")
+    start = time.monotonic()
+    press(qtbot, widget)
+    wait_until_done(qtbot, widget)
+    run = time.monotonic() - start
+    start = time.monotonic()
+    widget.form.controls["probability"].setValue(0.6)
+    wait_until_done(qtbot, widget)
+    assert time.monotonic() - start < run
+    assert isinstance(viewer.layers[0], Image)
