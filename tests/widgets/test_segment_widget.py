@@ -111,8 +111,8 @@ def test_cancel_midway_changes_nothing(docked, qtbot, slow):
     press(qtbot, widget)
     qtbot.waitUntil(lambda: slow.tiles >= 3, timeout=10_000)
     assert widget.progress_bar.isVisible()
-    before = slow.tiles
     press(qtbot, widget)
+    before = slow.tiles
     wait_until_done(qtbot, widget, timeout=3_000)
     assert slow.tiles <= before + 1
     assert result_layers(viewer) == []

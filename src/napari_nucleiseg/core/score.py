@@ -223,5 +223,5 @@ def _mean(figures: Iterable[dict[str, object]]) -> dict[str, object]:
         if isinstance(value, dict):
             out[key] = _mean(row[key] for row in rows)  # type: ignore[misc]
         else:
-            out[key] = float(np.mean([row[key] for row in rows]))  # type: ignore[list-item]
+            out[key] = float(np.mean([row[key] for row in rows]))
     return out

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 import numpy as np
@@ -53,7 +54,7 @@ class TrainResult:
     stopped: bool = False
 
 
-def nuclei_loss(y_true: keras.KerasTensor, y_pred: keras.KerasTensor):  # type: ignore[no-untyped-def]
+def nuclei_loss(y_true: Any, y_pred: Any) -> Any:
     """Return the loss of predicted maps.
 
     Weighted binary cross-entropy on all three maps plus soft Dice on the nucleus
@@ -86,7 +87,7 @@ def nuclei_loss(y_true: keras.KerasTensor, y_pred: keras.KerasTensor):  # type: 
 
 def _batches(
     sampler: PatchSampler, params: TrainParams
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+) -> Generator[tuple[np.ndarray, np.ndarray], None, None]:
     """Yield training batches, drawn in the background while the network works."""
     with ThreadPoolExecutor(1, thread_name_prefix="patches") as pool:
         waiting: deque = deque()
@@ -156,7 +157,7 @@ def _validate(
     )
     loss = nuclei_loss(ops.convert_to_tensor(y), ops.convert_to_tensor(maps))
     settings = InstanceSettings()
-    figures = summarise(
+    figures: Any = summarise(
         [
             score_image(truth, maps_to_labels(found, settings))
             for truth, found in zip(labels, maps, strict=True)
