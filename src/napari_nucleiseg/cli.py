@@ -205,7 +205,7 @@ def _complain(text: str) -> None:
 
 
 @contextlib.contextmanager
-def _quiet_start() -> Iterator[None]:
+def quiet_start() -> Iterator[None]:
     """Keep the runtime's greeting, written by its C++ side, off the terminal."""
     sys.stderr.flush()
     saved = os.dup(2)
@@ -250,7 +250,7 @@ def _segment(args: argparse.Namespace) -> int:
         min_area=args.min_area,
     )
     model = args.model or DEFAULT_MODEL
-    with _quiet_start():
+    with quiet_start():
         load_model(model)
     args.output.mkdir(parents=True, exist_ok=True)
     failed = 0
@@ -427,12 +427,12 @@ def format_card(card: Any, folder: str, built_in: bool) -> str:
     ]
     if source := card.data.get("source"):
         lines.append(f"  trained on   {source}")
-    history = card.training.get("history") or []
-    if history:
-        lines.append(
-            f"  training     {len(history)} epochs, {history[-1]['minutes']:.0f} min; "
-            f"best epoch {card.training['best_epoch']}"
-        )
+    stages = [*card.training.get("before", []), card.training]
+    histories = [stage["history"] for stage in stages if stage.get("history")]
+    if histories:
+        minutes = sum(history[-1]["minutes"] for history in histories)
+        epochs = sum(len(history) for history in histories)
+        lines.append(f"  training     {epochs} epochs in {minutes:.0f} minutes")
     for split, kinds in card.figures.items():
         for kind, figures in kinds.items() if isinstance(kinds, dict) else ():
             mean = figures["per_image_mean"]
@@ -479,16 +479,11 @@ class _TrainMonitor:
 def _train(args: argparse.Namespace) -> int:
     from napari_nucleiseg.models.recipes import find_recipe
 
-    recipe = find_recipe(args.recipe)
-    changes = {
-        name: value
-        for name in ("minutes", "seed")
-        if (value := getattr(args, name)) is not None
-    }
-    model = recipe.run(
+    model = find_recipe(args.recipe).run(
         args.data,
         args.output,
-        params=recipe.params.replace(**changes),
+        minutes=args.minutes,
+        seed=args.seed,
         monitor=_TrainMonitor(),
     )
     print(f"Saved {model.folder}")

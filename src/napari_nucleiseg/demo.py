@@ -74,12 +74,16 @@ def _open_window(sample: Sample) -> int:
 
 
 def _without_window(sample: Sample, output: Path) -> int:
+    from napari_nucleiseg.cli import quiet_start
     from napari_nucleiseg.core.pipeline import to_planes
     from napari_nucleiseg.core.score import score_image
     from napari_nucleiseg.files import write_labels, write_overlay
+    from napari_nucleiseg.models.predictor import load_model
     from napari_nucleiseg.models.segmenting import segment
 
     output.mkdir(parents=True, exist_ok=True)
+    with quiet_start():
+        load_model()
     start = time.perf_counter()
     result = segment(sample.image, rgb=sample.rgb)
     seconds = time.perf_counter() - start

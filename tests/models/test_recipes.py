@@ -69,6 +69,7 @@ def test_a_missing_image_is_named(data):
 
 def test_recipes_are_found_by_name():
     assert find_recipe("nuclei") is RECIPES["nuclei"]
-    assert sum(RECIPES["nuclei"].shares.values()) == pytest.approx(1)
+    for stage in RECIPES["nuclei"].stages:
+        assert sum(stage.shares.values()) == pytest.approx(1)
     with pytest.raises(ValueError, match=r"no recipe named 'cells'.*nuclei"):
         find_recipe("cells")

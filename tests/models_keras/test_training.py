@@ -68,8 +68,8 @@ def test_training_lowers_the_loss_and_keeps_the_best(
     history = result.history
     assert [row["epoch"] for row in history] == [1, 2, 3]
     assert history[-1]["loss"] < history[0]["loss"]
-    best = max(row["val_mean_AP"] for row in history)
-    assert history[result.best_epoch - 1]["val_mean_AP"] == best
+    best = min(row["val_loss"] for row in history)
+    assert history[result.best_epoch - 1]["val_loss"] == best
     assert kept[-1][0] == result.best_epoch
     assert np.allclose(result.network.predict_on_batch(tile), kept[-1][1], atol=1e-6)
     assert not result.stopped

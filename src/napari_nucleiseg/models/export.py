@@ -5,7 +5,6 @@ Import this module only to train or to export: it loads Keras, and to export Ten
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import os
 import tempfile
@@ -180,6 +179,7 @@ def train(
     output: str | os.PathLike[str],
     *,
     title: str = "",
+    license: str = "your own",
     base: str | os.PathLike[str] | None = None,
     params: TrainParams | None = None,
     data: dict[str, Any] | None = None,
@@ -198,6 +198,8 @@ def train(
         The model folder to write; its last part is the model's name.
     title : str
         One line for the user: what the model is for.
+    license : str
+        Licence of the weights, for the card.
     base : str or path, optional
         Go on from this model; from scratch if not given.
     params : TrainParams, optional
@@ -240,8 +242,9 @@ def train(
         output,
         result,
         title=title or (base_card.title if base_card else "Trained on your own images"),
+        license=license,
         params=params,
-        base=base_card.name if base_card else None,
+        base=base_card,
         thresholds=base_card.thresholds if base_card else None,
         data={"pairs": len(pairs), "validation_pairs": len(validation), **(data or {})},
     )
@@ -267,7 +270,7 @@ def save_network(
     *,
     title: str,
     params: TrainParams,
-    base: str | None = None,
+    base: ModelCard | None = None,
     thresholds: InstanceSettings | None = None,
     data: dict[str, Any] | None = None,
     license: str = "your own",
@@ -299,14 +302,16 @@ def save_network(
         license=license,
         channels=result.network.input_shape[-1],
         diameter=diameter,
-        # What training shows it: see PatchSampler.
-        diameter_range=(round(0.55 * diameter, 1), round(1.8 * diameter, 1)),
+        # About what training shows it (PatchSampler); below, enlarging helps on `val`.
+        diameter_range=(round(0.625 * diameter, 1), round(1.8 * diameter, 1)),
         multiple=2 ** _halvings(result.network),
         thresholds=thresholds or InstanceSettings(),
         data=data or {},
         training={
-            "base": base,
-            "params": dataclasses.asdict(params),
+            "base": base and base.name,
+            # What the base went through, and where it came from, is kept.
+            "before": [*base.training.get("before", []), _brief(base)] if base else [],
+            "params": params.to_dict(),
             "made_with": f"napari-nucleiseg {napari_nucleiseg.__version__}, "
             f"Keras {keras.__version__} on {keras.backend.backend()}",
             "best_epoch": result.best_epoch,
@@ -322,6 +327,14 @@ def save_network(
         TRAIN_FILE: to_keras_file(result.network),
     }
     return save_model(folder, card, files)
+
+
+def _brief(card: ModelCard) -> dict[str, Any]:
+    """Return what a model's training was, for the card of one that goes on from it."""
+    kept = ("params", "made_with", "best_epoch", "history")
+    return {"name": card.name} | {
+        name: card.training[name] for name in kept if name in card.training
+    }
 
 
 def _halvings(network: keras.Model) -> int:

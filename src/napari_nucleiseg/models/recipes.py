@@ -18,6 +18,23 @@ from napari_nucleiseg.models.registry import Model
 
 
 @dataclass(frozen=True)
+class Stage:
+    """One stretch of training.
+
+    Parameters
+    ----------
+    params : TrainParams
+        How to train.
+    shares : mapping of str to float
+        How much of the training each kind of image gets, whatever their number;
+        within a kind an image counts by the square root of its area.
+    """
+
+    params: TrainParams
+    shares: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How to make a model from a data set with a fixed split.
 
@@ -25,27 +42,25 @@ class Recipe:
     ----------
     name, title : str
         Its name, and what the model that comes out is for.
-    params : TrainParams
-        How to train.
-    shares : mapping of str to float
-        How much of the training each kind of image gets, whatever their number;
-        within a kind an image counts by the square root of its area.
-    source : str
-        What the data are, for the card.
+    stages : tuple of Stage
+        One after the other, each going on from what the one before left.
+    source, license : str
+        What the data are, and the licence of the weights, for the card.
     """
 
     name: str
     title: str
-    params: TrainParams
-    shares: Mapping[str, float]
+    stages: tuple[Stage, ...]
     source: str
+    license: str
 
     def run(
         self,
         data: str | os.PathLike[str],
         output: str | os.PathLike[str],
         *,
-        params: TrainParams | None = None,
+        minutes: float | None = None,
+        seed: int | None = None,
         monitor: Monitor | None = None,
     ) -> Model:
         """Train on a data set's ``train`` split and choose by its ``val`` split.
@@ -55,43 +70,82 @@ class Recipe:
         data : path
             See `read_split`.
         output : path
-            Model folder to write.
-        params : TrainParams, optional
+            Model folder to write; it holds a sound model after each stage.
+        minutes : float, optional
+            Time limit for all stages together, shared as the recipe shares its own.
+        seed : int, optional
             Instead of the recipe's.
         monitor : Monitor, optional
-            See `export.train`.
+            See `export.train`. If it asks to stop, the stages that follow are left
+            out.
 
         Returns
         -------
         Model
         """
-        pairs = read_split(data, "train", self.shares)
-        validation = read_split(data, "val", self.shares)
+        if minutes is not None:
+            self.stages[0].params.replace(minutes=minutes)  # says if it will not do
+        sets = [
+            [read_split(data, split, stage.shares) for split in ("train", "val")]
+            for stage in self.stages
+        ]
         # Keras takes seconds to import: a mistyped folder shall not wait for it.
         from napari_nucleiseg.models.export import train
 
-        return train(
-            pairs,
-            validation,
-            output,
-            title=self.title,
-            params=params or self.params,
-            data={"source": self.source, "recipe": self.name},
-            monitor=monitor,
-        )
+        planned = sum(stage.params.minutes or 0 for stage in self.stages)
+        model: Model | None = None
+        for stage, (pairs, validation) in zip(self.stages, sets, strict=True):
+            params = stage.params
+            if minutes is not None and planned:
+                share = (params.minutes or 0) / planned
+                params = params.replace(minutes=max(minutes * share, 0.1))
+            if seed is not None:
+                params = params.replace(seed=seed)
+            model = train(
+                pairs,
+                validation,
+                output,
+                title=self.title,
+                license=self.license,
+                base=None if model is None else model.folder,
+                params=params,
+                data={"source": self.source, "recipe": self.name},
+                monitor=monitor,
+            )
+            if monitor is not None and monitor.should_stop():
+                break
+        assert model is not None  # every recipe has a stage
+        return model
 
 
 RECIPES = {
     "nuclei": Recipe(
         name="nuclei",
         title="Nuclei of any kind: fluorescence, stained tissue, brightfield",
-        # The time limit is what ends it.
-        params=TrainParams(
-            epochs=300, steps_per_epoch=250, minutes=92, ema_momentum=0.998
+        stages=(
+            # The time limits are what ends them.
+            Stage(
+                TrainParams(
+                    epochs=300, steps_per_epoch=250, minutes=92, ema_momentum=0.998
+                ),
+                {"fluo": 0.58, "color": 0.30, "brightfield-gray": 0.12},
+            ),
+            Stage(
+                TrainParams(
+                    epochs=300,
+                    steps_per_epoch=250,
+                    minutes=26,
+                    ema_momentum=0.998,
+                    learning_rate=1e-3,
+                    augmentation=0.7,
+                    seed=2,
+                ),
+                {"fluo": 0.68, "color": 0.22, "brightfield-gray": 0.10},
+            ),
         ),
-        shares={"fluo": 0.58, "color": 0.30, "brightfield-gray": 0.12},
         source="2018 Data Science Bowl stage 1, corrected masks (BBBC038, CC0), "
         "train split",
+        license="CC0-1.0",
     )
 }
 

@@ -38,7 +38,7 @@ class TrainResult:
     Parameters
     ----------
     network : keras.Model
-        The best network seen, by mean AP on the validation patches.
+        The best network seen, by the loss on the validation patches.
     history : list of dict
         One row an epoch: ``epoch, minutes, loss, val_loss, val_AP50, val_AP75,
         val_mean_AP, learning_rate``.
@@ -183,7 +183,7 @@ def fit_network(
     """Train a network on pairs of image and labels.
 
     AdamW with a warm-up and a cosine decay; the network kept is the running average
-    of the weights that scores the best mean AP on fixed validation patches.
+    of the weights that has the lowest loss on fixed validation patches.
 
     Parameters
     ----------
@@ -238,7 +238,7 @@ def fit_network(
     average = _Average(network, params.ema_momentum)
     start = time.monotonic()
     total = params.epochs * params.steps_per_epoch
-    best, best_weights = -1.0, network.get_weights()
+    best, best_weights = math.inf, network.get_weights()
     losses: list[float] = []
     batches = _batches(sampler, params)
     for step in range(total):
@@ -274,8 +274,9 @@ def fit_network(
         }
         losses.clear()
         result.history.append(row)
-        if row["val_mean_AP"] >= best:
-            best, best_weights = row["val_mean_AP"], network.get_weights()
+        # AP on so few patches leaps about; the loss on them hardly does.
+        if row["val_loss"] <= best:
+            best, best_weights = row["val_loss"], network.get_weights()
             result.best_epoch = len(result.history)
             if on_better:
                 on_better(result)
