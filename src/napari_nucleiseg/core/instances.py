@@ -131,7 +131,7 @@ class InstanceSettings:
 
 #: Peaks of the distance map: highest within a square of this side (pixels), and at
 #: least so high, after smoothing by a Gaussian of this sigma (pixels).
-PEAK_WINDOW, PEAK_HEIGHT, SMOOTHING = 5, 0.3, 1.0
+PEAK_WINDOW, PEAK_HEIGHT, SMOOTHING = 5, 0.4, 1.0
 
 #: How much of the contact map is taken off the distance map.
 CONTACT_SHARE = 0.1

@@ -71,9 +71,9 @@ def channel_choices(layer: Image) -> list[ChannelChoice]:
     named = [i for i, name in enumerate(names[:-2]) if name in _CHANNEL_NAMES]
     axis = named[0] if named else 0
     if not named and shape[axis] > MOST_CHANNELS:
-        return [ChannelChoice("None: every plane by itself")]
+        return [ChannelChoice("Every plane")]
     single = [ChannelChoice(f"Channel {i}", i, axis) for i in range(shape[axis])]
-    planes = ChannelChoice("None: every plane by itself")
+    planes = ChannelChoice("Every plane")
     return [*single, planes] if named else [planes, *single]
 
 

@@ -110,8 +110,8 @@ class SegmentWidget(QWidget):
     def _make_controls(self) -> None:
         self.image_box = _combo("The image layer to find nuclei in.")
         self.channel_box = _combo(
-            "Which channel shows the nuclei. Stacks and time-lapses are done plane "
-            "by plane."
+            "Which channel shows the nuclei. “Every plane” takes the image for a "
+            "stack or time-lapse, and does each plane by itself."
         )
         self.model_box = _combo("The trained network to use.")
         self.model_line = QLabel()
@@ -160,6 +160,8 @@ class SegmentWidget(QWidget):
         column.addWidget(self.reset_button)
         more.addWidget(inside)
         self.advanced = more
+        # Wide enough for napari to show the whole name above it.
+        self.setMinimumWidth(320)
         layout = QVBoxLayout(self)
         layout.addLayout(top)
         for widget in (
@@ -334,7 +336,7 @@ class SegmentWidget(QWidget):
             if self._job_is_run:
                 return
             self._job.quit()  # a relabelling that nobody waits for any more
-        choice = self.channel_box.currentData() or layer_tools.ChannelChoice("")
+        choice = self.channel_box.currentData() or layer_tools.ChannelChoice("All")
         run = _Run(layer, choice, self.params())
 
         def work(monitor: Monitor) -> tuple[_Shown, pd.DataFrame]:
