@@ -1,7 +1,9 @@
 """Score a model on a data set with a fixed split: the figures in its card and the docs.
 
     python benchmarks/accuracy.py --data DSB2018_FOLDER [--model NAME|FOLDER]
-        [--splits val test] [--json FILE] [--update-card]
+        [--splits val test] [--pairs FOLDER] [--json FILE] [--update-card]
+
+`--pairs` scores a folder of X_image.tif and X_labels.tif besides: another lab's images.
 
 Everything is as a user gets it: `segment()` with nothing set but the model.
 """
@@ -35,6 +37,17 @@ def score_split(
         result = segment(image, model, rgb=image.ndim == 3, **how)
         scores[row["kind"]].append(score_image(truth, result.labels))
     return scores
+
+
+def score_pairs(folder: Path, model: str) -> list[ImageScore]:
+    """Segment and score every X_image.tif of a folder against its X_labels.tif."""
+    return [
+        score_image(
+            tifffile.imread(path.with_name(path.name.replace("_image", "_labels"))),
+            segment(tifffile.imread(path), model).labels,
+        )
+        for path in sorted(folder.glob("*_image.tif"))
+    ]
 
 
 def figures(scores: list[ImageScore]) -> dict:
@@ -84,6 +97,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--splits", nargs="+", default=["val", "test"])
+    parser.add_argument("--pairs", type=Path)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--update-card", action="store_true")
     args = parser.parse_args()
@@ -97,7 +111,11 @@ def main() -> None:
             for kind, found in (*scores.items(), ("all", everything))
             if found
         }
-    print(table(by_split))
+    shown = dict(by_split)
+    if args.pairs:
+        found = figures(score_pairs(args.pairs, args.model))
+        shown[args.pairs.name] = {"another lab's": found}
+    print(table(shown))
     print(f"\n{time.perf_counter() - start:.0f} s")
     if args.json:
         args.json.write_text(json.dumps(by_split, indent=1) + "\n")

@@ -116,7 +116,11 @@ def build_variants(model: str, patches: np.ndarray, folder: Path) -> dict:
             return None if row is None else {proto.graph.input[0].name: row[None]}
 
     quantization.quantize_static(
-        str(plain), str(small), Reader(), per_channel=True, weight_type=1
+        str(plain),
+        str(small),
+        Reader(),
+        per_channel=True,
+        weight_type=quantization.QuantType.QInt8,
     )
     found["ONNX Runtime int8"] = (onnx(small), small.stat().st_size / 1e6)
     return found
@@ -143,7 +147,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default=DEFAULT_MODEL)
     args = parser.parse_args()
-    shares = RECIPES["nuclei"].shares
+    shares = RECIPES["nuclei"].stages[0].shares
     sampler = PatchSampler(
         read_split(args.data, "train", shares), patch_size=256, augmentation=0.3
     )
