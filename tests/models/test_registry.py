@@ -75,12 +75,12 @@ def test_a_folder_is_taken_as_it_is(built_in, tmp_path):
     assert load_model(str(tmp_path / "elsewhere" / "m1")).name == "m1"
 
 
-@pytest.mark.parametrize("given", ["./nuclei", "../work/nuclei"])
+@pytest.mark.parametrize("given", ["./nuclei", "../place/nuclei"])
 def test_a_folder_named_like_a_model_is_still_that_folder(
     built_in, tmp_path, monkeypatch, given
 ):
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
+    (tmp_path / "place").mkdir()
+    monkeypatch.chdir(tmp_path / "place")
     copy_of(built_in, Path("nuclei"), title="Mine, not the built-in one")
     assert load_model(given).model.card.title == "Mine, not the built-in one"
 

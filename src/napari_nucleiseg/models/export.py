@@ -225,6 +225,8 @@ def train(
     monitor = monitor or SilentMonitor()
     output = Path(output)
     check_target(output, output.name)
+    # Read before the work: the base may be the very folder that is written to.
+    base_card = find_model(base).card if base is not None else None
     network = load_network(base) if base is not None else None
     safe = output.with_name(output.name + ".training.weights.h5")
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -237,7 +239,6 @@ def train(
         on_better=_keeper(safe),
     )
     monitor.report(Progress("Saving the model", 0, 1))
-    base_card = find_model(base).card if base is not None else None
     model = save_network(
         output,
         result,

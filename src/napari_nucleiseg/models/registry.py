@@ -92,11 +92,8 @@ def find_model(model: str | os.PathLike[str] = DEFAULT_MODEL) -> Model:
             return found
     folder = Path(model).resolve()
     if folder.is_dir():
-        for found in known:
-            if found.folder.resolve() == folder:
-                _verify(found)
-                return found
-        found = Model(folder, ModelCard.read(folder), False)
+        same = [found for found in known if found.folder.resolve() == folder]
+        found = same[0] if same else Model(folder, ModelCard.read(folder), False)
         _verify(found)
         return found
     names = ", ".join(found.card.name for found in known) or "none"

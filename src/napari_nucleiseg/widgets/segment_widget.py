@@ -64,10 +64,10 @@ class _Run:
         self.params = params
         self.started = time.monotonic()
 
-    def planes_for_intensity(self) -> np.ndarray:
+    def intensity(self, image: np.ndarray) -> np.ndarray:
         """Return the image in the shape of its labels, colours averaged."""
         planes, shape = pipeline.to_planes(
-            np.asarray(self.data),
+            image,
             rgb=self.rgb,
             channel=self.choice.channel,
             channel_axis=self.choice.channel_axis,
@@ -342,8 +342,9 @@ class SegmentWidget(QWidget):
         def work(monitor: Monitor) -> tuple[_Shown, pd.DataFrame]:
             monitor.report(Progress("Loading the model", 0, 0))
             predictor = load_model(model.folder)
+            image = np.asarray(run.data)  # once: lazy data is read or computed here
             result = pipeline.segment(
-                np.asarray(run.data),
+                image,
                 predictor,
                 params=run.params,
                 rgb=run.rgb,
@@ -351,7 +352,7 @@ class SegmentWidget(QWidget):
                 channel_axis=run.choice.channel_axis,
                 monitor=monitor,
             )
-            shown = _Shown(run, result, run.planes_for_intensity())
+            shown = _Shown(run, result, run.intensity(image))
             return shown, layer_tools.make_features(result, shown.intensity)
 
         self.result_line.clear()
@@ -438,17 +439,16 @@ class SegmentWidget(QWidget):
         seconds = time.monotonic() - run.started
         self._put(shown, features)
         noun = "nucleus" if result.count == 1 else "nuclei"
-        self._found_text = (
-            f"in {seconds:.1f} s. Nuclei are {result.diameter:.0f} px wide"
-            + (" (measured)." if run.params.diameter is None else ".")
+        how = f"in {seconds:.1f} s. Nuclei are {result.diameter:.0f} px wide" + (
+            " (measured)." if run.params.diameter is None else "."
         )
         if result.count == 0:
-            self._found_text = (
+            how = (
                 f"in {seconds:.1f} s. Try a lower probability, another channel or "
                 "another diameter."
             )
             show_info("Segment nuclei: no nuclei were found in this image.")
-        self.result_line.setText(f"{result.count} {noun} found {self._found_text}")
+        self.result_line.setText(f"{result.count} {noun} found {how}")
         # A slider moved while the network ran has not been answered yet.
         self._on_value_changed("probability")
 
