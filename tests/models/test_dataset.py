@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from napari_nucleiseg.models.dataset import TARGETS, Pair, PatchSampler, median_diameter
+from napari_nucleiseg.core.pairs import Pair, median_diameter
+from napari_nucleiseg.models.dataset import TARGETS, PatchSampler
 from napari_nucleiseg.sample_data import load_sample
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_nucleiseg.core.pairs import Pair
 from napari_nucleiseg.core.params import TrainParams
-from napari_nucleiseg.models.dataset import Pair
 from napari_nucleiseg.sample_data import load_sample
 
 #: From Keras saving a TensorFlow variable under NumPy 2; not ours to mend.

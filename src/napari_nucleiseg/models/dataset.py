@@ -10,6 +10,7 @@ import scipy.ndimage as ndi
 
 from napari_nucleiseg.core import image as images
 from napari_nucleiseg.core.instances import contact_map, distance_map
+from napari_nucleiseg.core.pairs import Pair, median_diameter
 
 #: Channels of a training target: the three maps, and each pixel's weight.
 TARGETS = ("nucleus", "distance", "contact", "weight")
@@ -22,28 +23,6 @@ EMPTY_SHARE = 0.015
 
 
 @dataclass(frozen=True)
-class Pair:
-    """An image and its labels.
-
-    Parameters
-    ----------
-    image : numpy.ndarray
-        ``(y, x)`` or ``(y, x, c)``, any real dtype.
-    labels : numpy.ndarray
-        ``(y, x)`` integer, one number a nucleus, 0 background.
-    name : str
-        What to call it in messages.
-    weight : float
-        How often its patches are drawn, relative to the others.
-    """
-
-    image: np.ndarray
-    labels: np.ndarray
-    name: str = ""
-    weight: float = 1.0
-
-
-@dataclass(frozen=True)
 class _Prepared:
     """A pair ready to cut from: contrast stretched, distance computed once."""
 
@@ -52,13 +31,6 @@ class _Prepared:
     distance: np.ndarray  # (y, x) float32
     boxes: tuple[tuple[slice, slice], ...]
     diameter: float  # median, px; 0 without nuclei
-
-
-def median_diameter(labels: np.ndarray) -> float:
-    """Return the nuclei's median equivalent-circle diameter in pixels; 0 if none."""
-    areas = np.bincount(labels.ravel())[1:]
-    areas = areas[areas > 0]
-    return float(2 * np.sqrt(np.median(areas) / np.pi)) if areas.size else 0.0
 
 
 def _prepare(pair: Pair) -> _Prepared:

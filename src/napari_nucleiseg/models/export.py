@@ -19,9 +19,9 @@ import numpy as np
 import napari_nucleiseg
 from napari_nucleiseg.core.instances import InstanceSettings
 from napari_nucleiseg.core.monitor import Monitor, Progress, SilentMonitor
+from napari_nucleiseg.core.pairs import Pair
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.models.card import ModelCard
-from napari_nucleiseg.models.dataset import Pair
 from napari_nucleiseg.models.registry import (
     RUN_FILE,
     TRAIN_FILE,

@@ -12,8 +12,8 @@ from pathlib import Path
 import tifffile
 
 from napari_nucleiseg.core.monitor import Monitor
+from napari_nucleiseg.core.pairs import Pair
 from napari_nucleiseg.core.params import TrainParams
-from napari_nucleiseg.models.dataset import Pair
 from napari_nucleiseg.models.registry import Model
 
 

@@ -16,9 +16,10 @@ from keras import ops
 
 from napari_nucleiseg.core.instances import InstanceSettings, maps_to_labels
 from napari_nucleiseg.core.monitor import Monitor, Progress, SilentMonitor
+from napari_nucleiseg.core.pairs import Pair
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.core.score import score_image, summarise
-from napari_nucleiseg.models.dataset import Pair, PatchSampler
+from napari_nucleiseg.models.dataset import PatchSampler
 from napari_nucleiseg.models.unet import build_unet
 
 #: Share of the time spent warming the learning rate up, and where it ends.

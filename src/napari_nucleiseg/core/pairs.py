@@ -1,0 +1,40 @@
+"""An image and what is known about the nuclei in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and its labels.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        ``(y, x)`` or ``(y, x, c)``, any real dtype.
+    labels : numpy.ndarray
+        ``(y, x)`` integer, one number a nucleus, 0 background.
+    name : str
+        What to call it in messages.
+    weight : float
+        How often its patches are drawn, relative to the others.
+    known : numpy.ndarray or None
+        ``(y, x)`` bool: where the labels say what is there. Elsewhere neither
+        training nor scoring looks. None if they do so everywhere.
+    """
+
+    image: np.ndarray
+    labels: np.ndarray
+    name: str = ""
+    weight: float = 1.0
+    known: np.ndarray | None = None
+
+
+def median_diameter(labels: np.ndarray) -> float:
+    """Return the nuclei's median equivalent-circle diameter in pixels; 0 if none."""
+    areas = np.bincount(labels.ravel())[1:]
+    areas = areas[areas > 0]
+    return float(2 * np.sqrt(np.median(areas) / np.pi)) if areas.size else 0.0
