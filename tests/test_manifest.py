@@ -56,6 +56,26 @@ def test_menus_are_those_napari_knows_and_their_commands_exist(manifest):
         assert {entry.command for entry in entries} <= commands
 
 
+def test_every_widget_can_be_made_and_is_in_a_menu(manifest):
+    contributions = manifest.contributions
+    titles = {command.id: command.title for command in contributions.commands}
+    names = {widget.display_name: widget.command for widget in contributions.widgets}
+    assert set(names) == {
+        "Segment nuclei",
+        "Train a nuclei model",
+        "Score nuclei labels",
+    }
+    listed = {entry.command for menu in contributions.menus.values() for entry in menu}
+    for name, command in names.items():
+        assert titles[command] == name
+        assert command in listed
+        (python_name,) = (
+            c.python_name for c in contributions.commands if c.id == command
+        )
+        widget = npe2.manifest.utils.import_python_name(python_name)
+        assert "napari_viewer" in inspect.signature(widget).parameters
+
+
 def test_the_demo_opens_widgets_and_samples_that_there_are(manifest):
     widgets = [widget.display_name for widget in manifest.contributions.widgets]
     assert WIDGET in widgets

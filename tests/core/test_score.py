@@ -9,6 +9,7 @@ from napari_nucleiseg.core.score import (
     THRESHOLDS,
     iou_matrix,
     match,
+    number_by_plane,
     score_image,
     summarise,
 )
@@ -155,3 +156,46 @@ def test_matching_is_one_to_one_and_as_large_as_can_be(values, threshold):
     assert len(set(rows)) == len(rows) == len(set(columns)) == len(columns)
     assert (iou[rows, columns] >= threshold).all()
     assert len(rows) == most_pairs(iou >= threshold)
+
+
+def test_outside_what_is_known_nothing_counts():
+    truth = boxes((0, 10), (12, 20))
+    found = boxes((0, 10), (24, 34))
+    known = np.zeros(truth.shape, bool)
+    known[:, :11] = True
+    score = score_image(truth, found, known=known)
+    assert (score.true, score.predicted) == (1, 1)
+    assert score.matched == (1,) * 10
+    assert score.pixels == (10, 0, 0, 1)
+    assert score_image(truth, found).average_precision() == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(("edge", "counted"), [(5, 1), (4, 0)])
+def test_a_nucleus_counts_from_half_of_its_area_on_and_is_compared_whole(edge, counted):
+    truth, found = boxes((0, 10)), boxes((0, 10))
+    known = np.zeros(truth.shape, bool)
+    known[:, :edge] = True
+    score = score_image(truth, found, known=known)
+    assert (score.true, score.predicted) == (counted, counted)
+    assert score.matched == (counted,) * 10
+
+
+@given(small_labels, small_labels)
+@settings(deadline=None, max_examples=50)
+def test_all_known_is_as_if_nothing_were_said(truth, found):
+    everywhere = np.ones(truth.shape, bool)
+    assert score_image(truth, found, known=everywhere) == score_image(truth, found)
+
+
+def test_the_mask_must_fit():
+    with pytest.raises(ValueError, match=r"shape of the labels, \(1, 40\); received"):
+        score_image(boxes(), boxes(), known=np.ones((1, 39), bool))
+
+
+def test_planes_that_count_from_1_are_kept_apart():
+    stack = np.stack([boxes((0, 5), (6, 9)), boxes((10, 20))])
+    numbered, step = number_by_plane(stack)
+    assert np.unique(numbered).tolist() == [0, 1, 2, 4]
+    assert divmod(4, step) == (1, 1)
+    assert score_image(numbered, numbered).true == 3
+    assert score_image(stack, stack).true == 2

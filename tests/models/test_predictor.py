@@ -1,10 +1,17 @@
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from napari_nucleiseg.models.predictor import LitePredictor, load_model
-from napari_nucleiseg.models.registry import find_model
+from napari_nucleiseg.core import pipeline
+from napari_nucleiseg.core.instances import MAPS
+from napari_nucleiseg.models.predictor import (
+    LitePredictor,
+    complete_maps,
+    load_model,
+)
+from napari_nucleiseg.models.registry import Model, find_model
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +83,81 @@ def test_several_callers_at_once_get_each_their_own(predictor):
 def test_it_is_loaded_once(predictor):
     assert load_model() is predictor
     assert load_model("nuclei") is predictor
+
+
+def test_maps_that_are_complete_are_left_alone():
+    maps = np.zeros((1, 4, 4, 3), np.float32)
+    assert complete_maps(maps, MAPS) is maps
+
+
+def test_two_classes_become_the_three_maps():
+    nucleus = np.linspace(0, 1, 16, dtype=np.float32).reshape(1, 4, 4)
+    maps = np.stack([1 - nucleus, nucleus], axis=-1)
+    found = complete_maps(maps, ("background", "nucleus"))
+    assert found.dtype == np.float32
+    assert np.array_equal(found[..., 0], nucleus)
+    assert np.array_equal(found[..., 1], nucleus)  # the watershed works on it
+    assert not found[..., 2].any()
+
+
+def test_maps_in_another_order_find_their_place():
+    maps = np.stack([np.full((2, 2), value, np.float32) for value in (1, 2, 3)], -1)
+    found = complete_maps(maps, ("contact", "nucleus", "distance"))
+    assert found[0, 0].tolist() == [2, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("background", "cell"), "background, cell"),
+        (("nucleus",), "1 maps .*returned 2"),
+    ],
+)
+def test_maps_that_will_not_do_are_named(names, words):
+    with pytest.raises(ValueError, match=words):
+        complete_maps(np.zeros((1, 4, 4, 2), np.float32), names)
+
+
+class BrightIsNucleus:
+    """An interpreter of a two-class network: background, nucleus."""
+
+    def __init__(self, path, num_threads):
+        pass
+
+    def allocate_tensors(self):
+        pass
+
+    def get_input_details(self):
+        return [{"index": 0}]
+
+    get_output_details = get_input_details
+
+    def resize_tensor_input(self, index, shape):
+        pass
+
+    def set_tensor(self, index, tile):
+        self._tile = tile
+
+    def invoke(self):
+        pass
+
+    def get_tensor(self, index):
+        nucleus = self._tile[..., :1]
+        return np.concatenate([1 - nucleus, nucleus], axis=-1)
+
+
+def test_a_two_class_model_segments_like_any_other(monkeypatch):
+    monkeypatch.setattr("ai_edge_litert.interpreter.Interpreter", BrightIsNucleus)
+    found = find_model()
+    card = dataclasses.replace(found.card, maps=("background", "nucleus"), multiple=16)
+    predictor = LitePredictor(Model(found.folder, card, False))
+    y, x = np.mgrid[:80, :100]
+    image = np.zeros((80, 100), np.float32)
+    for centre in (30, 49):  # two that touch, dimmer towards their edges
+        depth = 1 - np.hypot(y - 40, x - centre) / 13
+        image = np.maximum(image, np.clip(depth * 2, 0, 1) ** 0.5)
+    assert predictor.predict(np.zeros((2, 16, 32, 3), np.float32)).shape[-1] == 3
+    result = pipeline.segment(
+        image, predictor, params=pipeline.SegmentParams(diameter=20, separation=0.9)
+    )
+    assert result.count == 2

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import logging
+import os
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from napari_nucleiseg import segment
+from napari_nucleiseg.models import registry
 from napari_nucleiseg.models.card import CARD_FILE
 from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.models.registry import (
@@ -17,15 +19,10 @@ from napari_nucleiseg.models.registry import (
     find_model,
     list_models,
     models_folder,
+    own_model_folder,
     save_model,
+    unique_name,
 )
-
-
-@pytest.fixture(autouse=True)
-def own_models(tmp_path, monkeypatch):
-    folder = tmp_path / "own models"
-    monkeypatch.setenv("NUCLEISEG_MODELS", str(folder))
-    return folder
 
 
 @pytest.fixture
@@ -191,12 +188,27 @@ def test_a_model_is_replaced_as_a_whole(built_in, tmp_path):
 @pytest.mark.parametrize("step", ["write_bytes", "write_text", "chmod"])
 def test_a_failed_write_leaves_nothing(built_in, tmp_path, monkeypatch, step):
     def fail(*_, **__):
-        raise OSError("No space left on device")
+        raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, step, fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match=r"could not be saved as .*mine: No space left"):
         copy_of(built_in, tmp_path / "mine")
     assert tree(tmp_path) == set()
+
+
+@pytest.mark.parametrize("step", ["write_bytes", "write_text", "chmod", "mkdir"])
+def test_a_full_disk_leaves_the_old_model(built_in, tmp_path, monkeypatch, step):
+    folder = copy_of(built_in, tmp_path / "mine").folder
+    before = tree(tmp_path)
+
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, step, fail)
+    with pytest.raises(OSError, match=r"No space left.*was there is as it was\."):
+        copy_of(built_in, folder, version="2")
+    assert tree(tmp_path) == before
+    assert find_model(folder).card.version == built_in.card.version
 
 
 @pytest.mark.parametrize("at", [1, 2])
@@ -239,3 +251,97 @@ def test_names_that_will_not_do(built_in, tmp_path, name):
 def test_a_half_copied_folder_is_not_listed(built_in, own_models):
     shutil.copytree(built_in.folder, own_models / ".mine-abc123")
     assert [m.card.name for m in list_models()] == ["nuclei"]
+
+
+def test_a_report_goes_into_the_model_with_the_rest(built_in, tmp_path):
+    report = tmp_path / "run" / "report"
+    (report / "logs").mkdir(parents=True)
+    (report / "curves.csv").write_text("epoch,loss")
+    (report / "logs" / "events").write_bytes(b"1")
+    folder = tmp_path / "models" / "mine"
+    files = {RUN_FILE: (built_in.folder / RUN_FILE).read_bytes()}
+    card = dataclasses.replace(built_in.card, name="mine")
+    save_model(folder, card, files, report=report)
+    assert (folder / "report" / "curves.csv").read_text() == "epoch,loss"
+    assert (folder / "report" / "logs" / "events").read_bytes() == b"1"
+    assert (report / "curves.csv").is_file()
+    with pytest.raises(OSError, match="was there is as it was"):
+        save_model(folder, card, files, report=tmp_path / "none")
+    assert (folder / "report" / "curves.csv").is_file()
+    assert [path.name for path in folder.parent.iterdir()] == ["mine"]
+
+
+@pytest.fixture
+def hashed(monkeypatch):
+    """Names of the files that are read to be hashed."""
+    names, real = [], registry.file_hash
+
+    def count(path):
+        names.append(path.name)
+        return real(path)
+
+    monkeypatch.setattr(registry, "file_hash", count)
+    monkeypatch.setattr(registry, "_known_hashes", {})
+    return names
+
+
+def settle(folder, seconds=3600):
+    """Make a folder's files look older than they are."""
+    for path in folder.iterdir():
+        state = path.stat()
+        os.utime(path, (state.st_atime, state.st_mtime - seconds))
+
+
+def test_a_file_is_hashed_once_and_again_when_it_has_changed(
+    built_in, own_models, hashed
+):
+    folder = copy_of(built_in, own_models / "mine").folder
+    settle(folder)
+    hashed.clear()
+    for _ in range(3):
+        find_model("mine")
+    assert sorted(hashed) == [TRAIN_FILE, RUN_FILE]
+    content = bytearray((folder / RUN_FILE).read_bytes())
+    content[100] ^= 1
+    state = (folder / RUN_FILE).stat()
+    (folder / RUN_FILE).write_bytes(content)
+    with pytest.raises(ValueError, match="damaged or was changed"):
+        find_model("mine")
+    # Not even a change that gives the file its old size and time passes.
+    os.utime(folder / RUN_FILE, ns=(state.st_atime_ns, state.st_mtime_ns))
+    if os.name == "posix":
+        with pytest.raises(ValueError, match="damaged or was changed"):
+            find_model("mine")
+
+
+def test_a_file_that_was_just_written_is_not_trusted_yet(built_in, own_models, hashed):
+    copy_of(built_in, own_models / "mine")
+    hashed.clear()
+    find_model("mine")
+    find_model("mine")
+    assert len(hashed) == 4
+
+
+def test_unique_names(built_in, own_models):
+    assert unique_name("my-nuclei") == "my-nuclei"
+    assert unique_name("nuclei") == "nuclei-2"
+    copy_of(built_in, own_models / "My-nuclei")
+    copy_of(built_in, own_models / "my-nuclei-2")
+    assert unique_name("my-nuclei") == "my-nuclei-3"
+    (own_models / "spoilt").mkdir()
+    assert unique_name("spoilt") == "spoilt-2"
+    (own_models / "begun.training").mkdir()
+    assert unique_name("begun") == "begun-2"
+    long = "x" * 64
+    copy_of(built_in, own_models / long)
+    assert unique_name(long) == "x" * 62 + "-2"
+    with pytest.raises(ValueError, match="1 to 64 letters"):
+        unique_name("a b")
+
+
+def test_a_model_of_ones_own_cannot_take_the_built_in_ones_name(own_models):
+    assert own_model_folder("mine") == own_models / "mine"
+    with pytest.raises(ValueError, match="'Nuclei' is the name of a built-in model"):
+        own_model_folder("Nuclei")
+    with pytest.raises(ValueError, match="1 to 64 letters"):
+        own_model_folder("..")

@@ -41,7 +41,15 @@ class Recorder:
 
 @pytest.fixture(autouse=True)
 def few_validation_patches(monkeypatch):
-    monkeypatch.setattr("napari_nucleiseg.models.training.VALIDATION_PATCHES", 6)
+    monkeypatch.setattr("napari_nucleiseg.models.training.VALIDATION_PATCHES", (6, 6))
+
+
+@pytest.fixture(autouse=True)
+def own_models(monkeypatch, tmp_path_factory):
+    """Keep what is remembered between trainings out of the user's folder."""
+    folder = tmp_path_factory.mktemp("models")
+    monkeypatch.setenv("NUCLEISEG_MODELS", str(folder))
+    return folder
 
 
 @pytest.fixture
@@ -61,6 +69,16 @@ def tiny():
 
 
 @pytest.fixture
+def tiny_model(tiny, quick, tmp_path):
+    """Save an untrained tiny network."""
+    from napari_nucleiseg.models.export import save_network
+    from napari_nucleiseg.models.training import TrainResult
+
+    folder = tmp_path / "tiny"
+    return save_network(folder, TrainResult(tiny), title="Tiny", params=quick)
+
+
+@pytest.fixture
 def quick():
     return TrainParams(
         epochs=2,
@@ -70,6 +88,8 @@ def quick():
         learning_rate=0.01,
         ema_momentum=0.5,
         augmentation=0.5,
+        rehearsal=0.0,
+        patience=None,
         seed=3,
     )
 

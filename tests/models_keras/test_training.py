@@ -1,7 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from napari_nucleiseg.models.training import _learning_rate, fit_network, nuclei_loss
+from napari_nucleiseg.models.losses import nuclei_loss
+from napari_nucleiseg.models.schedule import Schedule
+from napari_nucleiseg.models.training import fit_network
+from napari_nucleiseg.models.validation import HeldOut
 
 
 def loss_of(target, weight, maps):
@@ -54,8 +59,13 @@ def test_training_lowers_the_loss_and_keeps_the_best(
     monitor = make_monitor()
     kept = []
 
-    def keep(result):
-        kept.append((result.best_epoch, result.network.predict_on_batch(tile)))
+    def keep(trainer, better):
+        if better:
+            now = trainer.network.get_weights()
+            trainer.network.set_weights(trainer.best_weights)
+            found = trainer.network.predict_on_batch(tile)
+            kept.append((trainer.result.best_epoch, found))
+            trainer.network.set_weights(now)
 
     result = fit_network(
         pairs,
@@ -63,7 +73,7 @@ def test_training_lowers_the_loss_and_keeps_the_best(
         params=quick.replace(epochs=3, steps_per_epoch=8),
         network=tiny,
         monitor=monitor,
-        on_better=keep,
+        on_epoch=keep,
     )
     history = result.history
     assert [row["epoch"] for row in history] == [1, 2, 3]
@@ -134,7 +144,7 @@ def test_a_loss_that_is_no_number_is_an_error_that_says_so(
     weights[0] = np.full_like(weights[0], np.nan)
     tiny.set_weights(weights)
     with pytest.raises(
-        FloatingPointError, match=r"loss became nan in step 1: the learning rate 0\.01"
+        FloatingPointError, match=r"loss became nan in epoch 1: the learning rate 0\.01"
     ):
         fit_network(pairs, validation, params=quick, network=tiny)
 
@@ -145,10 +155,58 @@ def test_there_must_be_something_to_learn_from(tiny, quick, pairs):
             fit_network(*given, params=quick, network=tiny)
 
 
-def test_learning_rate_warms_up_and_ends_low():
-    rates = [_learning_rate(share, 1.0) for share in np.linspace(0, 1, 101)]
+def rates_of(params):
+    schedule = Schedule(params)
+    return [schedule.rate(share) for share in np.linspace(0, 1, 101)]
+
+
+def test_a_cosine_warms_up_and_ends_low(quick):
+    rates = rates_of(quick.replace(learning_rate=1.0, schedule="cosine"))
     assert rates[0] < 0.1
     assert max(rates) == pytest.approx(1, abs=0.01)
     assert rates[-1] == pytest.approx(0.01)
     top = int(np.argmax(rates))
     assert (np.diff(rates[top:]) <= 0).all()
+
+
+def test_on_a_plateau_the_learning_rate_is_halved(quick):
+    schedule = Schedule(quick.replace(learning_rate=1.0, plateau_patience=2))
+    rates = []
+    for better in (True, False, False, False, False, True, False):
+        assert not schedule.epoch_ended(better)
+        rates.append(schedule.rate(0.5))
+    assert rates == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.25]
+
+
+def test_patience_ends_it(tiny, quick, pairs, validation, monkeypatch):
+    losses = iter([0.5, 0.4, 0.3, 0.35, 0.31, 0.2, 0.1])
+    evaluate = HeldOut.evaluate
+
+    def told(self, predictor, loss):
+        found = evaluate(self, predictor, loss)
+        found.row["val_loss"] = next(losses)
+        return found
+
+    monkeypatch.setattr(HeldOut, "evaluate", told)
+    params = quick.replace(epochs=30, steps_per_epoch=1, patience=2)
+    result = fit_network(pairs, validation, params=params, network=tiny, first=True)
+    assert [row["val_loss"] for row in result.history] == [0.5, 0.4, 0.3, 0.35, 0.31]
+    assert result.best_epoch == 2
+
+
+def test_what_is_not_known_changes_nothing(tiny, quick, pairs, validation):
+    """Two sets of labels that differ outside the known part teach the same."""
+    known = np.zeros(pairs[0].labels.shape, bool)
+    known[:, : known.shape[1] // 2] = True
+    weights = tiny.get_weights()
+    losses = []
+    for fill in (0, 7):
+        labels = np.where(known, pairs[0].labels, fill)
+        # Nuclei across the edge would be cut differently: leave them out.
+        labels[:, known.shape[1] // 2 - 30 : known.shape[1] // 2] = 0
+        pair = replace(pairs[0], labels=labels, known=known)
+        tiny.set_weights(weights)
+        params = quick.replace(epochs=1, steps_per_epoch=3, augmentation=0)
+        result = fit_network([pair], validation, params=params, network=tiny)
+        losses.append(result.history[0]["loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)

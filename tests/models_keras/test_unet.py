@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_nucleiseg.models.unet import FILTERS, build_unet
+from napari_nucleiseg.models.unet import FILTERS, build_plain_unet, build_unet
 
 
 @pytest.mark.parametrize("filters", [(4,), (4, 8), (4, 4, 8)])
@@ -38,3 +38,21 @@ def test_the_same_place_whatever_the_tile():
     part = network.predict_on_batch(image[:, 32:, 32:])
     inner = slice(32, 64)
     assert np.allclose(whole[:, 64:96, 64:96], part[:, inner, inner], atol=1e-5)
+
+
+def test_the_plain_one_is_the_papers():
+    network = build_plain_unet()
+    # Counted by hand: 3 channels in, 64 to 1024 filters, 2 classes out, with biases.
+    assert network.count_params() == 31_031_810
+    assert network.get_layer("bottom_drop").output.shape[-1] == 1024
+    maps = network.predict_on_batch(np.zeros((1, 32, 48, 3), np.float32))
+    assert maps.shape == (1, 32, 48, 2)
+
+
+def test_the_plain_ones_two_maps_are_one_question():
+    network = build_plain_unet(channels=1, filters=(4, 8))
+    rng = np.random.default_rng(0)
+    maps = network.predict_on_batch(rng.random((2, 6, 10, 1), dtype=np.float32))
+    assert maps.shape == (2, 6, 10, 2)
+    assert np.allclose(maps.sum(axis=-1), 1, atol=1e-6)
+    assert maps.std() > 0

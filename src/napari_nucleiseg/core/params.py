@@ -24,6 +24,7 @@ def parameter(
     unit: str = "",
     optional: bool = False,
     advanced: bool = False,
+    choices: tuple[str, ...] = (),
 ) -> Any:
     """Return a dataclass field that carries its limits, label and tooltip.
 
@@ -41,6 +42,8 @@ def parameter(
         Whether None is allowed (a form shows it as "Auto").
     advanced : bool
         Whether a form may fold it away.
+    choices : tuple of str
+        The words allowed, for a field that holds one.
     """
     return dataclasses.field(
         default=default,
@@ -53,6 +56,7 @@ def parameter(
             "unit": unit,
             "optional": optional,
             "advanced": advanced,
+            "choices": choices,
         },
     )
 
@@ -107,6 +111,11 @@ def check_value(spec: dataclasses.Field[Any], value: Any) -> Any:
             raise TypeError(f"{spec.name} must be True or False; received {value!r}.")
         return value
     if kind not in ("int", "float"):
+        choices = meta.get("choices")
+        if choices and value not in choices:
+            raise ValueError(
+                f"{spec.name} must be one of {', '.join(choices)}; received {value!r}."
+            )
         return value
     if isinstance(value, bool) or not hasattr(value, "__float__"):
         raise TypeError(f"{spec.name} must be a number; received {value!r}.")
@@ -178,44 +187,101 @@ class SegmentParams(_Checked):
     )
 
 
+#: How the learning rate may go on from its start.
+SCHEDULES = ("plateau", "cosine", "constant")
+
+
 @dataclass(frozen=True)
 class TrainParams(_Checked):
-    """How to train a network.
+    """How to train a network; the defaults suit going on from a trained one.
 
     See each field's metadata for its meaning, limits and unit.
     """
 
     epochs: int = parameter(
-        40,
+        20,
         low=1,
         high=10_000,
         label="Epochs",
-        tip="How many rounds of training to run; after each the model is checked.",
+        tip="How many rounds of training to run at most; after each the model is "
+        "checked on the images held out.",
+    )
+    minutes: float | None = parameter(
+        None,
+        low=0.1,
+        high=100_000,
+        step=1.0,
+        unit="min",
+        optional=True,
+        label="Time limit",
+        tip="Stop after this many minutes, whatever the epochs. Auto sets no limit.",
+    )
+    augmentation: float = parameter(
+        0.7,
+        low=0.0,
+        high=2.0,
+        step=0.1,
+        label="Augmentation",
+        tip="How strongly patches are varied in size, contrast, colour and noise. "
+        "0 only flips and turns them; more helps with few images.",
+        advanced=True,
+    )
+    learning_rate: float = parameter(
+        5e-4,
+        low=1e-7,
+        high=1.0,
+        label="Learning rate",
+        tip="How strongly the network corrects itself at the start. From scratch, "
+        "four times as much is usual.",
+        advanced=True,
+    )
+    schedule: str = parameter(
+        "plateau",
+        choices=SCHEDULES,
+        label="Learning rate falls",
+        tip="Plateau halves it whenever the held-out loss has not fallen for a few "
+        "epochs; cosine lets it fall smoothly to almost nothing at the end; constant "
+        "leaves it.",
+        advanced=True,
+    )
+    plateau_patience: int = parameter(
+        3,
+        low=1,
+        high=1000,
+        label="Plateau",
+        unit="epochs",
+        tip="After so many epochs without a lower held-out loss the learning rate is "
+        "halved (with the schedule plateau).",
+        advanced=True,
+    )
+    patience: int | None = parameter(
+        8,
+        low=1,
+        high=10_000,
+        step=1,
+        unit="epochs",
+        optional=True,
+        label="Patience",
+        tip="Stop early after so many epochs without a lower held-out loss. Auto "
+        "never stops early.",
+        advanced=True,
     )
     steps_per_epoch: int = parameter(
-        100,
+        16,
         low=1,
         high=100_000,
         label="Steps per epoch",
         tip="How many batches of patches make one epoch.",
         advanced=True,
     )
-    minutes: float | None = parameter(
-        None,
-        low=0.1,
-        high=100_000,
-        unit="min",
-        optional=True,
-        label="Time limit",
-        tip="Stop after this many minutes, whatever the epochs. The learning rate "
-        "is planned so that it ends low at that moment.",
-    )
     batch_size: int = parameter(
         8,
         low=1,
         high=256,
         label="Batch size",
-        tip="How many patches the network sees before it corrects itself.",
+        unit="patches",
+        tip="How many patches the network sees before it corrects itself. Fewer take "
+        "less memory.",
         advanced=True,
     )
     patch_size: int = parameter(
@@ -225,16 +291,29 @@ class TrainParams(_Checked):
         step=32,
         unit="px",
         label="Patch size",
-        tip="Side of the square patches cut from the images for training.",
+        tip="Side of the square patches cut from the images for training. Smaller "
+        "ones take less memory and time.",
         advanced=True,
     )
-    learning_rate: float = parameter(
-        2e-3,
-        low=1e-7,
-        high=1.0,
-        label="Learning rate",
-        tip="How strongly the network corrects itself at the start; it falls to "
-        "almost nothing along a cosine.",
+    validation_share: float = parameter(
+        0.2,
+        low=0.05,
+        high=0.5,
+        step=0.05,
+        label="Held out",
+        tip="The share of your nuclei that is not learnt from, but used to see "
+        "whether the model has become better: whole images where there are several, "
+        "else part of the one.",
+        advanced=True,
+    )
+    rehearsal: float = parameter(
+        0.3,
+        low=0.0,
+        high=0.9,
+        step=0.05,
+        label="Rehearsal",
+        tip="The share of patches that come from a small set of other nuclei images "
+        "that is part of this package, so that the model does not forget them.",
         advanced=True,
     )
     weight_decay: float = parameter(
@@ -246,22 +325,12 @@ class TrainParams(_Checked):
         advanced=True,
     )
     ema_momentum: float = parameter(
-        0.995,
+        0.98,
         low=0.0,
         high=0.99999,
         label="Averaging of weights",
         tip="The kept network is a running average of the training one; closer to "
         "1 averages over more steps, 0 turns averaging off.",
-        advanced=True,
-    )
-    augmentation: float = parameter(
-        1.0,
-        low=0.0,
-        high=2.0,
-        step=0.1,
-        label="Augmentation",
-        tip="How strongly patches are varied in size, contrast, colour and noise. "
-        "0 only flips and turns them.",
         advanced=True,
     )
     diameter: float = parameter(
@@ -278,6 +347,6 @@ class TrainParams(_Checked):
         low=0,
         high=2**31 - 1,
         label="Seed",
-        tip="The same seed gives the same patches in the same order.",
+        tip="The same seed holds out the same images and gives the same patches.",
         advanced=True,
     )

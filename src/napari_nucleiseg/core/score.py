@@ -59,12 +59,114 @@ def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else 1.0
 
 
-def _no_negative(truth: np.ndarray, prediction: np.ndarray) -> None:
+def _check(
+    truth: np.ndarray, prediction: np.ndarray, known: np.ndarray | None
+) -> np.ndarray | None:
+    """Return the mask as bool; raise where the three do not fit together."""
+    if truth.shape != prediction.shape:
+        raise ValueError(
+            "True and predicted labels must have one shape; received "
+            f"{truth.shape} and {prediction.shape}."
+        )
     for name, labels in (("true", truth), ("predicted", prediction)):
         if labels.size and labels.min() < 0:
             raise ValueError(
                 f"Labels must be 0 or more; the {name} ones reach {labels.min()}."
             )
+    if known is None:
+        return None
+    known = np.asarray(known, bool)
+    if known.shape != truth.shape:
+        raise ValueError(
+            "The mask of what is known must have the shape of the labels, "
+            f"{truth.shape}; received {known.shape}."
+        )
+    return known
+
+
+@dataclass(frozen=True)
+class Overlaps:
+    """Which true and predicted nuclei share pixels, and how many.
+
+    Parameters
+    ----------
+    true_ids, predicted_ids : numpy.ndarray
+        Their labels, ascending.
+    true_areas, predicted_areas : numpy.ndarray
+        Their areas in pixels.
+    rows, columns : numpy.ndarray
+        For each pair that overlaps: where it stands in the arrays above.
+    shared : numpy.ndarray
+        Pixels each pair shares.
+    """
+
+    true_ids: np.ndarray
+    predicted_ids: np.ndarray
+    true_areas: np.ndarray
+    predicted_areas: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
+    shared: np.ndarray
+
+    def iou(self) -> coo_array:
+        """Return the IoU of every pair that overlaps, ``(n_true, n_predicted)``."""
+        union = (
+            self.true_areas[self.rows]
+            + self.predicted_areas[self.columns]
+            - self.shared
+        )
+        shape = (self.true_ids.size, self.predicted_ids.size)
+        return coo_array((self.shared / union, (self.rows, self.columns)), shape=shape)
+
+
+def find_overlaps(
+    truth: np.ndarray, prediction: np.ndarray, *, known: np.ndarray | None = None
+) -> Overlaps:
+    """Find the pairs of nuclei that share pixels.
+
+    Parameters
+    ----------
+    truth, prediction : numpy.ndarray
+        Integer labels of one shape, 0 is background.
+    known : numpy.ndarray, optional
+        Bool, same shape. Nuclei with less than half of their area in it are left
+        out; of the others all pixels count. None counts every nucleus.
+
+    Returns
+    -------
+    Overlaps
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or a label is negative.
+    """
+    known = _check(truth, prediction, known)
+    true_ids, t = np.unique(truth, return_inverse=True)
+    predicted_ids, p = np.unique(prediction, return_inverse=True)
+    t, p = t.ravel(), p.ravel()
+    pairs, shared = np.unique(
+        t.astype(np.int64) * predicted_ids.size + p, return_counts=True
+    )
+    rows, columns = np.divmod(pairs, max(predicted_ids.size, 1))
+    true_areas, predicted_areas = np.bincount(t), np.bincount(p)
+    count_true, count_predicted = true_ids != 0, predicted_ids != 0
+    if known is not None:
+        inside = known.ravel()
+        count_true &= 2 * np.bincount(t, inside) >= true_areas
+        count_predicted &= 2 * np.bincount(p, inside) >= predicted_areas
+    both = count_true[rows] & count_predicted[columns]
+    # Rows and columns count only those that stay.
+    row_of, column_of = np.cumsum(count_true) - 1, np.cumsum(count_predicted) - 1
+    return Overlaps(
+        true_ids[count_true],
+        predicted_ids[count_predicted],
+        true_areas[count_true],
+        predicted_areas[count_predicted],
+        row_of[rows[both]],
+        column_of[columns[both]],
+        shared[both],
+    )
 
 
 def iou_matrix(
@@ -84,23 +186,8 @@ def iou_matrix(
     true_ids, predicted_ids : numpy.ndarray
         The label of each row and column.
     """
-    true_ids, t = np.unique(truth, return_inverse=True)
-    predicted_ids, p = np.unique(prediction, return_inverse=True)
-    t, p = t.ravel(), p.ravel()
-    pairs, overlap = np.unique(
-        t.astype(np.int64) * predicted_ids.size + p, return_counts=True
-    )
-    rows, cols = np.divmod(pairs, predicted_ids.size)
-    true_area, predicted_area = np.bincount(t), np.bincount(p)
-    both = (true_ids[rows] != 0) & (predicted_ids[cols] != 0)
-    rows, cols, overlap = rows[both], cols[both], overlap[both]
-    iou = overlap / (true_area[rows] + predicted_area[cols] - overlap)
-    # Without the background the rows and columns count from the first nucleus.
-    rows = rows - np.searchsorted(true_ids, 0, "right")
-    cols = cols - np.searchsorted(predicted_ids, 0, "right")
-    true_ids, predicted_ids = true_ids[true_ids != 0], predicted_ids[predicted_ids != 0]
-    shape = (true_ids.size, predicted_ids.size)
-    return coo_array((iou, (rows, cols)), shape=shape), true_ids, predicted_ids
+    found = find_overlaps(truth, prediction)
+    return found.iou(), found.true_ids, found.predicted_ids
 
 
 def match(iou: coo_array, threshold: float) -> tuple[np.ndarray, np.ndarray]:
@@ -132,13 +219,19 @@ def match(iou: coo_array, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     return used_rows[r[taken]], used_cols[c[taken]]
 
 
-def score_image(truth: np.ndarray, prediction: np.ndarray) -> ImageScore:
+def score_image(
+    truth: np.ndarray, prediction: np.ndarray, *, known: np.ndarray | None = None
+) -> ImageScore:
     """Compare predicted labels with true ones.
 
     Parameters
     ----------
     truth, prediction : numpy.ndarray
         Integer labels of one shape, 0 is background.
+    known : numpy.ndarray, optional
+        Bool, same shape: where the truth says what is there. Nuclei of either kind
+        with less than half of their area in it, and pixels outside it, count for
+        nothing; the nuclei that count are compared whole. None is everywhere.
 
     Returns
     -------
@@ -147,20 +240,42 @@ def score_image(truth: np.ndarray, prediction: np.ndarray) -> ImageScore:
     Raises
     ------
     ValueError
-        If the shapes differ.
+        If the shapes differ or a label is negative.
     """
-    if truth.shape != prediction.shape:
-        raise ValueError(
-            "True and predicted labels must have one shape; received "
-            f"{truth.shape} and {prediction.shape}."
-        )
-    _no_negative(truth, prediction)
-    iou, true_ids, predicted_ids = iou_matrix(truth, prediction)
+    found = find_overlaps(truth, prediction, known=known)
+    iou = found.iou()
     matched = tuple(int(match(iou, t)[0].size) for t in THRESHOLDS)
     t, p = truth > 0, prediction > 0
+    if known is not None:
+        inside = np.asarray(known, bool)
+        t, p = t[inside], p[inside]
     both, either = int((t & p).sum()), int((t | p).sum())
     pixels = (both, int(p.sum()) - both, int(t.sum()) - both, t.size - either)
-    return ImageScore(true_ids.size, predicted_ids.size, matched, pixels)
+    return ImageScore(found.true_ids.size, found.predicted_ids.size, matched, pixels)
+
+
+def number_by_plane(labels: np.ndarray) -> tuple[np.ndarray, int]:
+    """Give every nucleus of every plane a label of its own.
+
+    In many stacks each plane counts from 1 again; compared as a whole, nuclei of
+    different planes would be taken for one.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        ``(…, y, x)`` integer labels, 0 is background.
+
+    Returns
+    -------
+    numbered : numpy.ndarray
+        int64, same shape: plane number × step + label.
+    step : int
+        ``divmod(number, step)`` is plane and label.
+    """
+    step = int(labels.max()) + 1 if labels.size else 1
+    planes = labels.reshape(-1, *labels.shape[-2:]).astype(np.int64)
+    shift = step * np.arange(len(planes))[:, None, None]
+    return np.where(planes > 0, planes + shift, 0).reshape(labels.shape), step
 
 
 def summarise(scores: Sequence[ImageScore]) -> dict[str, object]:

@@ -29,6 +29,7 @@ class _Prepared:
     image: np.ndarray  # (y, x, c) float32 in 0-1
     labels: np.ndarray  # (y, x) int32
     distance: np.ndarray  # (y, x) float32
+    known: np.ndarray | None  # (y, x) float32, 1 where the labels say what is there
     boxes: tuple[tuple[slice, slice], ...]
     diameter: float  # median, px; 0 without nuclei
 
@@ -42,13 +43,30 @@ def _prepare(pair: Pair) -> _Prepared:
             f"received {image.shape[:2]} and {pair.labels.shape}."
         )
     labels = pair.labels.astype(np.int32)
+    known, shown = None, labels
+    if pair.known is not None and not pair.known.all():
+        if pair.known.shape != labels.shape:
+            raise ValueError(
+                f"The mask of what is known of {pair.name or 'a pair'} must have the "
+                f"labels' size {labels.shape}; received {pair.known.shape}."
+            )
+        known, shown = pair.known.astype(np.float32), np.where(pair.known, labels, 0)
     return _Prepared(
         images.normalise(image),
         labels,
         distance_map(labels),
-        tuple(box for box in ndi.find_objects(labels) if box is not None),
-        median_diameter(labels),
+        known,
+        tuple(box for box in ndi.find_objects(shown) if box is not None),
+        median_diameter(shown),
     )
+
+
+def diameters_known(diameter: float) -> tuple[float, float]:
+    """Return the diameters (pixels) a network copes with as they are.
+
+    About what training shows it (see `PatchSampler`); below, enlarging helps.
+    """
+    return round(0.625 * diameter, 1), round(1.8 * diameter, 1)
 
 
 class PatchSampler:
@@ -156,7 +174,7 @@ class PatchSampler:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         size = self._size
         scale = self._scale(item, rng)
-        image, labels, distance = self._cut(item, scale, rng)
+        image, labels, distance, known = self._cut(item, scale, rng)
         grey = image.shape[-1] == 1
         if self._strength > 0:
             image = (
@@ -170,11 +188,13 @@ class PatchSampler:
         target[..., 1] = distance
         target[..., 2] = contact
         target[..., 3] = 1.0 + CONTACT_WEIGHT * contact
+        if known is not None:
+            target[..., 3] *= known
         return images.match_channels(image, self._channels), target, labels
 
     def _cut(
         self, item: _Prepared, scale: float, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
         """Cut a turned, flipped and scaled patch; beyond the edge it is mirrored."""
         size = self._size
         if item.boxes and rng.random() < 0.8:
@@ -224,7 +244,12 @@ class PatchSampler:
         image = np.stack(
             [warp(source[..., c], offset_image, 1) for c in range(source.shape[-1])], -1
         )
-        return image, warp(item.labels, offset, 0), warp(item.distance, offset, 1)
+        return (
+            image,
+            warp(item.labels, offset, 0),
+            warp(item.distance, offset, 1),
+            None if item.known is None else warp(item.known, offset, 0),
+        )
 
 
 def _slope(size: int, rng: np.random.Generator) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""`train()`: pairs in, a saved model out. Also turns a network into what runs it.
+"""A trained network as a model: what runs it, what training goes on from, its card.
 
 Import this module only to train or to export: it loads Keras, and to export TensorFlow.
 """
@@ -9,7 +9,6 @@ import io
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +17,19 @@ import numpy as np
 
 import napari_nucleiseg
 from napari_nucleiseg.core.instances import InstanceSettings
-from napari_nucleiseg.core.monitor import Monitor, Progress, SilentMonitor
-from napari_nucleiseg.core.pairs import Pair
 from napari_nucleiseg.core.params import TrainParams
+from napari_nucleiseg.models.architectures import find_architecture
 from napari_nucleiseg.models.card import ModelCard
+from napari_nucleiseg.models.dataset import diameters_known
 from napari_nucleiseg.models.registry import (
     RUN_FILE,
     TRAIN_FILE,
     Model,
-    check_target,
     find_model,
     save_model,
 )
-from napari_nucleiseg.models.training import TrainResult, fit_network
+from napari_nucleiseg.models.training import TrainResult
+from napari_nucleiseg.models.verdict import Verdict
 
 
 def _to_half(values: np.ndarray) -> np.ndarray:
@@ -173,98 +172,6 @@ def load_network(model: str | os.PathLike[str]) -> keras.Model:
     return keras.models.load_model(find_model(model).folder / TRAIN_FILE, compile=False)
 
 
-def train(
-    pairs: Sequence[Pair],
-    validation: Sequence[Pair],
-    output: str | os.PathLike[str],
-    *,
-    title: str = "",
-    license: str = "your own",
-    base: str | os.PathLike[str] | None = None,
-    params: TrainParams | None = None,
-    data: dict[str, Any] | None = None,
-    monitor: Monitor | None = None,
-) -> Model:
-    """Train a network and save it as a model folder.
-
-    Each time the network has become better on the validation pairs, it is kept in
-    ``<output>.training.weights.h5`` beside the output, which is removed at the end.
-
-    Parameters
-    ----------
-    pairs, validation : sequence of Pair
-        What to learn from, and what to choose the best network by; keep them apart.
-    output : path
-        The model folder to write; its last part is the model's name.
-    title : str
-        One line for the user: what the model is for.
-    license : str
-        Licence of the weights, for the card.
-    base : str or path, optional
-        Go on from this model; from scratch if not given.
-    params : TrainParams, optional
-        How to train.
-    data : dict, optional
-        What the model was trained on, for its card.
-    monitor : Monitor, optional
-        Told of every batch and epoch, and asked after each batch whether to stop;
-        then the best network so far is saved.
-
-    Returns
-    -------
-    Model
-
-    Raises
-    ------
-    ValueError
-        If there are no pairs, sizes differ, or the output cannot be a model folder.
-    FloatingPointError
-        If the loss becomes infinite or NaN.
-    """
-    params = params or TrainParams()
-    monitor = monitor or SilentMonitor()
-    output = Path(output)
-    check_target(output, output.name)
-    # Read before the work: the base may be the very folder that is written to.
-    base_card = find_model(base).card if base is not None else None
-    network = load_network(base) if base is not None else None
-    safe = output.with_name(output.name + ".training.weights.h5")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    result = fit_network(
-        pairs,
-        validation,
-        params=params,
-        network=network,
-        monitor=monitor,
-        on_better=_keeper(safe),
-    )
-    monitor.report(Progress("Saving the model", 0, 1))
-    model = save_network(
-        output,
-        result,
-        title=title or (base_card.title if base_card else "Trained on your own images"),
-        license=license,
-        params=params,
-        base=base_card,
-        thresholds=base_card.thresholds if base_card else None,
-        data={"pairs": len(pairs), "validation_pairs": len(validation), **(data or {})},
-    )
-    safe.unlink(missing_ok=True)
-    monitor.report(Progress("Saving the model", 1, 1))
-    return model
-
-
-def _keeper(path: Path) -> Callable[[TrainResult], None]:
-    """Return what saves the network's weights, whole or not at all."""
-
-    def keep(result: TrainResult) -> None:
-        fresh = path.with_name("new-" + path.name)
-        result.network.save_weights(fresh)
-        fresh.replace(path)
-
-    return keep
-
-
 def save_network(
     folder: Path,
     result: TrainResult,
@@ -276,6 +183,9 @@ def save_network(
     data: dict[str, Any] | None = None,
     license: str = "your own",
     version: str = "1",
+    architecture: str = "nuclei",
+    verdict: Verdict | None = None,
+    report: Path | None = None,
 ) -> Model:
     """Write a trained network as a model folder, to run and to train further.
 
@@ -285,27 +195,34 @@ def save_network(
         Where to; its last part is the model's name.
     result : TrainResult
         The network (its weights are rounded to half precision) and its history.
-    title, base, thresholds, data, license, version
+    title, base, thresholds, data, license, version, architecture
         For the card; see `ModelCard`.
     params : TrainParams
         How it was trained.
+    verdict : Verdict, optional
+        How it compares with its base.
+    report : pathlib.Path, optional
+        Folder with the curves and pictures of the training, to keep with the model.
 
     Returns
     -------
     Model
     """
     round_weights(result.network)
-    diameter = params.diameter
+    design = find_architecture(architecture)
+    if design.multiple % 2 ** _halvings(result.network):
+        raise ValueError(f"The network is not of the architecture {architecture!r}.")
     card = ModelCard(
         name=folder.name,
         title=title,
         version=version,
         license=license,
         channels=result.network.input_shape[-1],
-        diameter=diameter,
-        # About what training shows it (PatchSampler); below, enlarging helps on `val`.
-        diameter_range=(round(0.625 * diameter, 1), round(1.8 * diameter, 1)),
-        multiple=2 ** _halvings(result.network),
+        diameter=params.diameter,
+        diameter_range=diameters_known(params.diameter),
+        maps=design.maps,
+        architecture=architecture,
+        multiple=design.multiple,
         thresholds=thresholds or InstanceSettings(),
         data=data or {},
         training={
@@ -317,6 +234,9 @@ def save_network(
             f"Keras {keras.__version__} on {keras.backend.backend()}",
             "best_epoch": result.best_epoch,
             "stopped_early": result.stopped,
+            "minutes": result.history[-1]["minutes"] if result.history else 0.0,
+            **({"problem": result.problem} if result.problem else {}),
+            **({"verdict": verdict.to_dict()} if verdict else {}),
             "history": [
                 {name: round(value, 5) for name, value in row.items()}
                 for row in result.history
@@ -327,12 +247,12 @@ def save_network(
         RUN_FILE: to_lite(result.network),
         TRAIN_FILE: to_keras_file(result.network),
     }
-    return save_model(folder, card, files)
+    return save_model(folder, card, files, report=report)
 
 
 def _brief(card: ModelCard) -> dict[str, Any]:
     """Return what a model's training was, for the card of one that goes on from it."""
-    kept = ("params", "made_with", "best_epoch", "history")
+    kept = ("params", "made_with", "best_epoch", "history", "verdict")
     return {"name": card.name} | {
         name: card.training[name] for name in kept if name in card.training
     }

@@ -4,11 +4,61 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from napari_nucleiseg.core.instances import MAPS
 from napari_nucleiseg.models.registry import DEFAULT_MODEL, RUN_FILE, Model, find_model
+
+
+def complete_maps(maps: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Bring a network's maps to the three that nuclei are separated by.
+
+    A network that knows only nucleus and background gives no distance: the watershed
+    then works on the probability of nucleus itself, which falls towards the borders,
+    and there is no contact.
+
+    Parameters
+    ----------
+    maps : numpy.ndarray
+        ``(…, len(names))`` float32 in 0-1.
+    names : sequence of str
+        What each map means; one of them is "nucleus".
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(…, 3)`` float32 in 0-1, in the order of `core.instances.MAPS`; `maps`
+        itself if it is that already.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many maps as names, or none is "nucleus".
+    """
+    names = tuple(names)
+    if maps.shape[-1] != len(names):
+        raise ValueError(
+            f"The network must return {len(names)} maps ({', '.join(names)}); it "
+            f"returned {maps.shape[-1]}."
+        )
+    if names == MAPS:
+        return maps
+    if "nucleus" not in names:
+        raise ValueError(
+            'One of a model\'s maps must be "nucleus"; received '
+            f"{', '.join(names) or 'none'}."
+        )
+    nucleus = maps[..., names.index("nucleus")]
+    depth = maps[..., names.index("distance")] if "distance" in names else nucleus
+    contact = (
+        maps[..., names.index("contact")]
+        if "contact" in names
+        else np.zeros_like(nucleus)
+    )
+    return np.stack([nucleus, depth, contact], axis=-1)
 
 
 class LitePredictor:
@@ -58,7 +108,8 @@ class LitePredictor:
         Returns
         -------
         numpy.ndarray
-            ``(n, y, x, maps)`` float32 in 0-1.
+            ``(n, y, x, 3)`` float32 in 0-1: nucleus, distance, contact, whatever
+            maps the network itself has; see `complete_maps`.
         """
         with self._lock:
             source = self._interpreter.get_input_details()[0]["index"]
@@ -73,7 +124,7 @@ class LitePredictor:
                 self._interpreter.set_tensor(source, tile[None])
                 self._interpreter.invoke()
                 out.append(self._interpreter.get_tensor(target)[0])
-            return np.stack(out)
+            return complete_maps(np.stack(out), self.model.card.maps)
 
 
 _loaded: dict[Path, LitePredictor] = {}

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,10 +25,20 @@ DEFAULT_MODEL = "nuclei"
 #: What runs, and what training goes on from.
 RUN_FILE, TRAIN_FILE = "network.tflite", "network.keras"
 
+#: Folder in a model's folder: curves, pictures and tables of its training.
+REPORT_FOLDER = "report"
+
 #: Set this to keep your own models elsewhere.
 MODELS_VARIABLE = "NUCLEISEG_MODELS"
 
 _BUILT_IN = Path(__file__).parent / "weights"
+
+#: A file changed less than so long ago is not remembered as sound: a clock that ticks
+#: coarsely may give a second change the same time. Seconds.
+_SETTLED = 2.0
+
+#: Hashes of files as they were when they were last read, by path.
+_known_hashes: dict[Path, tuple[tuple[int, ...], str]] = {}
 
 
 @dataclass(frozen=True)
@@ -67,13 +78,17 @@ def _models_in(parent: Path, built_in: bool) -> Iterator[Model]:
             log.warning("Left out: %s", e)
 
 
-def find_model(model: str | os.PathLike[str] = DEFAULT_MODEL) -> Model:
+def find_model(
+    model: str | os.PathLike[str] = DEFAULT_MODEL, *, check: bool = True
+) -> Model:
     """Find a model by name, or take a folder, and check that its files are whole.
 
     Parameters
     ----------
     model : str or path
         Name of a built-in model or of one's own, or a model folder.
+    check : bool
+        Whether to check the files; off to delete or rename a damaged model.
 
     Returns
     -------
@@ -85,22 +100,74 @@ def find_model(model: str | os.PathLike[str] = DEFAULT_MODEL) -> Model:
         If there is no such model (the message lists those there are), or a file of
         it is missing or not the one its card speaks of.
     """
+    found = _look_up(model)
+    if check:
+        check_files(found)
+    return found
+
+
+def _look_up(model: str | os.PathLike[str]) -> Model:
     known = list_models()
     for found in known:
         if str(model) in (found.card.name, found.folder.name):
-            _verify(found)
             return found
     folder = Path(model).resolve()
     if folder.is_dir():
         same = [found for found in known if found.folder.resolve() == folder]
-        found = same[0] if same else Model(folder, ModelCard.read(folder), False)
-        _verify(found)
-        return found
+        return same[0] if same else Model(folder, ModelCard.read(folder), False)
     names = ", ".join(found.card.name for found in known) or "none"
     raise ValueError(
         f"There is no model named {str(model)!r}, nor a folder of that name. "
         f"Models there are: {names}."
     )
+
+
+def unique_name(base: str) -> str:
+    """Return a name that no model has: `base`, or `base` with a number behind it.
+
+    Parameters
+    ----------
+    base : str
+        Such as ``"my-nuclei"``, which becomes ``"my-nuclei-2"`` if it is taken.
+
+    Raises
+    ------
+    ValueError
+        If `base` will not do as a name.
+    """
+    check_name(base)
+    name, number = base, 1
+    while is_taken(name):
+        number += 1
+        ending = f"-{number}"
+        name = base[: LONGEST_NAME - len(ending)] + ending
+    return name
+
+
+def is_taken(name: str) -> bool:
+    """Return whether a model, or a training that waits to be one, has a name.
+
+    Upper and lower case make no difference, for some file systems know none.
+    """
+    taken = {x for m in list_models() for x in (m.card.name, m.folder.name)}
+    if models_folder().is_dir():
+        # A name has no dot: what is behind one marks a training's folder.
+        taken |= {path.name.partition(".")[0] for path in models_folder().iterdir()}
+    return name.casefold() in {x.casefold() for x in taken}
+
+
+def own_model_folder(name: str) -> Path:
+    """Return where the user's own model of a name belongs (it need not be there).
+
+    Raises
+    ------
+    ValueError
+        If the name will not do, or is a built-in model's.
+    """
+    check_name(name)
+    if name.casefold() in {path.name.casefold() for path in _BUILT_IN.iterdir()}:
+        raise ValueError(f"{name!r} is the name of a built-in model; choose another.")
+    return models_folder() / name
 
 
 def file_hash(path: Path) -> str:
@@ -109,21 +176,50 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _verify(model: Model) -> None:
+def _current_hash(path: Path) -> str:
+    """Return a file's SHA-256, reading it only if it changed since the last time."""
+    state = path.stat()
+    stamp = (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+    known = _known_hashes.get(path)
+    if known is not None and known[0] == stamp:
+        return known[1]
+    digest = file_hash(path)
+    _known_hashes.pop(path, None)
+    if abs(time.time() - state.st_mtime) > _SETTLED:
+        _known_hashes[path] = (stamp, digest)
+    return digest
+
+
+def check_files(model: Model) -> None:
+    """Check that a model's files are there, and are those its card speaks of.
+
+    A file found sound is read again only when it has changed.
+
+    Raises
+    ------
+    ValueError
+        If one is missing or another.
+    """
     if RUN_FILE not in model.card.files:
         raise ValueError(f"The card of {model.folder} does not name {RUN_FILE}.")
     for name, expected in model.card.files.items():
         path = model.folder / name
         if Path(name).name != name or not path.is_file():
             raise ValueError(f"Model {model.card.name}: the file {name} is missing.")
-        if file_hash(path) != expected:
+        if _current_hash(path) != expected:
             raise ValueError(
                 f"Model {model.card.name}: {path} is damaged or was changed "
                 "(its SHA-256 is not the one in the model's card)."
             )
 
 
-def save_model(folder: Path, card: ModelCard, files: dict[str, bytes]) -> Model:
+def save_model(
+    folder: Path,
+    card: ModelCard,
+    files: dict[str, bytes],
+    *,
+    report: Path | None = None,
+) -> Model:
     """Write a model folder, whole or not at all.
 
     Parameters
@@ -134,6 +230,9 @@ def save_model(folder: Path, card: ModelCard, files: dict[str, bytes]) -> Model:
         Its ``files`` are filled in here.
     files : dict of str to bytes
         File name to content.
+    report : pathlib.Path, optional
+        Folder with curves, pictures and tables of the training; it is copied into
+        the model's as ``report``.
 
     Returns
     -------
@@ -143,28 +242,67 @@ def save_model(folder: Path, card: ModelCard, files: dict[str, bytes]) -> Model:
     ------
     ValueError
         If the card's name will not do, or the folder holds something else.
+    OSError
+        If it cannot be written; an older model there is as it was.
     """
     check_target(folder, card.name)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    old = fresh.with_name(fresh.name + "-old")
+    fresh: Path | None = None
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         for name, content in files.items():
             (fresh / name).write_bytes(content)
         hashes = {name: file_hash(fresh / name) for name in files}
         card = replace(card, files=hashes)
         (fresh / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
-        fresh.chmod(0o755)
+        if report is not None:
+            shutil.copytree(report, fresh / REPORT_FOLDER)
+        put_in_place(fresh, folder)
+    except OSError as e:
+        older = " The model that was there is as it was." if folder.exists() else ""
+        raise OSError(
+            f"The model could not be saved as {folder}: {e.strerror or e}.{older}"
+        ) from e
+    finally:
+        if fresh is not None:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return Model(folder, card, False)
+
+
+def put_in_place(fresh: Path, folder: Path) -> None:
+    """Rename a new model's folder to where it belongs; an older one there goes.
+
+    Parameters
+    ----------
+    fresh : pathlib.Path
+        Complete, private, beside `folder`.
+    folder : pathlib.Path
+        Where to. If renaming fails, what was there is there again.
+    """
+    fresh.chmod(0o755)
+    old = fresh.with_name(fresh.name + "-old")
+    try:
         if folder.exists():
             folder.rename(old)
         fresh.rename(folder)
     except BaseException:
         if old.exists() and not folder.exists():
             old.rename(folder)
-        shutil.rmtree(fresh, ignore_errors=True)
         raise
     shutil.rmtree(old, ignore_errors=True)
-    return Model(folder, card, False)
+
+
+#: Characters in a model's name, at most.
+LONGEST_NAME = 64
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError if a model cannot have this name."""
+    if not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{LONGEST_NAME - 1}}}", name):
+        raise ValueError(
+            f"A model's name must be 1 to {LONGEST_NAME} letters, digits, - or _; "
+            f"received {name!r}."
+        )
 
 
 def check_target(folder: Path, name: str) -> None:
@@ -175,11 +313,7 @@ def check_target(folder: Path, name: str) -> None:
     ValueError
         If the name will not do, or the folder holds something that is no model.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
-        raise ValueError(
-            "A model's name must be 1 to 64 letters, digits, - or _; received "
-            f"{name!r}."
-        )
+    check_name(name)
     if folder.exists() and (
         not folder.is_dir()
         or (any(folder.iterdir()) and not (folder / CARD_FILE).is_file())

@@ -14,22 +14,19 @@ import keras
 import numpy as np
 from keras import ops
 
-from napari_nucleiseg.core.instances import InstanceSettings, maps_to_labels
+from napari_nucleiseg.core.instances import InstanceSettings
 from napari_nucleiseg.core.monitor import Monitor, Progress, SilentMonitor
 from napari_nucleiseg.core.pairs import Pair
 from napari_nucleiseg.core.params import TrainParams
-from napari_nucleiseg.core.score import score_image, summarise
-from napari_nucleiseg.models.dataset import PatchSampler
-from napari_nucleiseg.models.unet import build_unet
+from napari_nucleiseg.models.architectures import Architecture, find_architecture
+from napari_nucleiseg.models.checkpoint import TrainState
+from napari_nucleiseg.models.dataset import PatchSampler, diameters_known
+from napari_nucleiseg.models.schedule import AVERAGE_EVERY, Average, Schedule
+from napari_nucleiseg.models.validation import Evaluation, HeldOut, NetworkPredictor
 
-#: Share of the time spent warming the learning rate up, and where it ends.
-WARM_UP, FINAL_RATE = 0.03, 0.01
-
-#: The average of the weights is brought up to date after every so many steps.
-AVERAGE_EVERY = 4
-
-#: Validation patches drawn, the same ones after every epoch.
-VALIDATION_PATCHES = 48
+#: Validation patches drawn, the same ones after every epoch: for short epochs and
+#: for long ones.
+VALIDATION_PATCHES = (24, 48)
 
 
 @dataclass
@@ -41,135 +38,284 @@ class TrainResult:
     network : keras.Model
         The best network seen, by the loss on the validation patches.
     history : list of dict
-        One row an epoch: ``epoch, minutes, loss, val_loss, val_AP50, val_AP75,
-        val_mean_AP, learning_rate``.
+        One row an epoch: ``epoch, minutes, loss, accuracy, val_loss, val_accuracy,
+        val_AP50, val_AP75, val_mean_AP, learning_rate``. Where training went on from
+        a network, a row for epoch 0 says how that did.
     best_epoch : int
-        Row of `history` that `network` is from, counted from 1; 0 if none finished.
+        The epoch that `network` is from; 0 is what training began with.
+    best : Evaluation or None
+        How `network` does on the held-out images.
+    first : Evaluation or None
+        How the network that training went on from does there.
+    latest : Evaluation or None
+        The last look at the held-out images.
+    crops : list of Pair
+        The held-out crops that were looked at.
     stopped : bool
         Whether the monitor ended it early.
+    problem : str
+        Why it ended before its time, if something went wrong.
     """
 
     network: keras.Model
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
+    best: Evaluation | None = None
+    first: Evaluation | None = None
+    latest: Evaluation | None = None
+    crops: list[Pair] = field(default_factory=list)
     stopped: bool = False
-
-
-def nuclei_loss(y_true: Any, y_pred: Any) -> Any:
-    """Return the loss of predicted maps.
-
-    Weighted binary cross-entropy on all three maps plus soft Dice on the nucleus
-    map, so that small nuclei count although they hold few pixels.
-
-    Parameters
-    ----------
-    y_true : tensor
-        ``(n, y, x, 4)``: nucleus, distance, contact, and each pixel's weight (0
-        leaves a pixel out).
-    y_pred : tensor
-        ``(n, y, x, 3)`` in 0-1.
-
-    Returns
-    -------
-    tensor
-        Scalar.
-    """
-    target, weight = y_true[..., :3], y_true[..., 3:]
-    p = ops.clip(y_pred, 1e-6, 1 - 1e-6)
-    entropy = -(target * ops.log(p) + (1 - target) * ops.log(1 - p))
-    cross = ops.sum(entropy * weight) / (ops.sum(weight) + 1e-6)
-    known = ops.cast(weight > 0, "float32")[..., 0]
-    nucleus, truth = y_pred[..., 0] * known, target[..., 0] * known
-    dice = 1 - (2 * ops.sum(nucleus * truth) + 1) / (
-        ops.sum(nucleus) + ops.sum(truth) + 1
-    )
-    return cross + 0.5 * dice
+    problem: str = ""
 
 
 def _batches(
-    sampler: PatchSampler, params: TrainParams
+    samplers: Sequence[PatchSampler], share: float, params: TrainParams, start: int
 ) -> Generator[tuple[np.ndarray, np.ndarray], None, None]:
-    """Yield training batches, drawn in the background while the network works."""
+    """Yield training batches, drawn in the background while the network works.
+
+    `share` of each batch, on average, comes from the second sampler.
+    """
+
+    def draw(step: int) -> tuple[np.ndarray, np.ndarray]:
+        seed = (params.seed, step)
+        if len(samplers) == 1:
+            return samplers[0].batch(params.batch_size, seed)[:2]
+        n = np.random.default_rng(seed).binomial(params.batch_size, share)
+        parts = [
+            sampler.batch(count, (*seed, i))[:2]
+            for i, (sampler, count) in enumerate(
+                zip(samplers, (params.batch_size - n, n), strict=True)
+            )
+            if count
+        ]
+        x, y = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return x, y
+
     with ThreadPoolExecutor(1, thread_name_prefix="patches") as pool:
         waiting: deque = deque()
-        step = 0
+        step = start
         try:
             while True:
                 while len(waiting) < 3:
-                    seed = (params.seed, step)
-                    waiting.append(pool.submit(sampler.batch, params.batch_size, seed))
+                    waiting.append(pool.submit(draw, step))
                     step += 1
-                yield waiting.popleft().result()[:2]
+                yield waiting.popleft().result()
         finally:
             for job in waiting:
                 job.cancel()
 
 
-class _Average:
-    """A running average of a network's weights, on any backend.
+def pixel_accuracy(maps: tuple[str, ...]) -> Callable[[Any, Any], Any]:
+    """Return a metric: the share of known pixels that are rightly nucleus or not."""
+    index = maps.index("nucleus")
 
-    Short at first, so that the untrained weights are soon forgotten.
-    """
+    def accuracy(y_true: Any, y_pred: Any) -> Any:
+        known = ops.cast(y_true[..., 3] > 0, "float32")
+        same = ops.cast((y_true[..., 0] > 0.5) == (y_pred[..., index] > 0.5), "float32")
+        return ops.sum(same * known) / (ops.sum(known) + 1e-6)
 
-    def __init__(self, network: keras.Model, momentum: float) -> None:
-        self._network, self._momentum = network, momentum
-        self._weights: list[np.ndarray] | None = None
-        self._updates = 0
-
-    def update(self) -> None:
-        """Take the network's present weights into the average."""
-        self._updates += 1
-        now = self._network.get_weights()
-        if self._weights is None or self._momentum == 0:
-            self._weights = [np.array(w) for w in now]
-            return
-        keep = self._momentum**AVERAGE_EVERY
-        keep = min(keep, self._updates / (self._updates + 9))
-        for mean, new in zip(self._weights, now, strict=True):
-            mean *= keep
-            mean += (1 - keep) * new
-
-    def swap(self) -> list[np.ndarray]:
-        """Put the average into the network; returns what was there."""
-        now = self._network.get_weights()
-        if self._weights is not None:
-            self._network.set_weights(self._weights)
-        return now
+    return accuracy
 
 
-def _learning_rate(share: float, top: float) -> float:
-    """Return the learning rate when `share` (0-1) of the training is done."""
-    if share < WARM_UP:
-        return top * max(share / WARM_UP, 0.02)
-    turn = min((share - WARM_UP) / (1 - WARM_UP), 1.0)
-    return top * (FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * turn)) / 2)
+class Trainer:
+    """One training, epoch by epoch; use `fit_network`."""
 
-
-def _validate(
-    network: keras.Model, held_out: tuple[np.ndarray, np.ndarray, np.ndarray]
-) -> dict[str, float]:
-    """Return loss and AP on the held-out patches."""
-    x, y, labels = held_out
-    maps = np.concatenate(
-        [
-            ops.convert_to_numpy(network.predict_on_batch(x[i : i + 8]))
-            for i in range(0, len(x), 8)
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        validation: Sequence[Pair],
+        params: TrainParams,
+        network: keras.Model,
+        architecture: Architecture,
+        settings: InstanceSettings,
+        rehearsal: Sequence[Pair],
+    ) -> None:
+        self.params, self.network, self.architecture = params, network, architecture
+        cut: dict[str, Any] = {
+            "channels": network.input_shape[-1],
+            "patch_size": params.patch_size,
+            "diameter": params.diameter,
+        }
+        sets = [pairs] if not rehearsal or not params.rehearsal else [pairs, rehearsal]
+        self.samplers = [
+            PatchSampler(some, augmentation=params.augmentation, **cut) for some in sets
         ]
-    )
-    loss = nuclei_loss(ops.convert_to_tensor(y), ops.convert_to_tensor(maps))
-    settings = InstanceSettings()
-    figures: Any = summarise(
-        [
-            score_image(truth, maps_to_labels(found, settings))
-            for truth, found in zip(labels, maps, strict=True)
-        ]
-    )["per_image_mean"]
-    return {
-        "val_loss": float(ops.convert_to_numpy(loss)),
-        "val_AP50": figures["AP"]["0.50"],
-        "val_AP75": figures["AP"]["0.75"],
-        "val_mean_AP": figures["mean_AP"],
-    }
+        few, many = VALIDATION_PATCHES
+        self.held_out = HeldOut(
+            validation, patches=many if params.steps_per_epoch >= 100 else few, **cut
+        )
+        self.predictor = NetworkPredictor(
+            lambda x: ops.convert_to_numpy(network(x, training=False)),
+            maps=architecture.maps,
+            channels=network.input_shape[-1],
+            multiple=architecture.multiple,
+            diameter=params.diameter,
+            diameter_range=diameters_known(params.diameter),
+            settings=settings,
+        )
+        self.loss = architecture.loss()
+        network.compile(
+            architecture.optimizer(params.learning_rate, params.weight_decay),
+            loss=self.loss,
+            metrics=[pixel_accuracy(architecture.maps)],
+            # Compiling for a processor costs more than it brings.
+            jit_compile=False,
+        )
+        network.optimizer.build(network.trainable_variables)
+        self.average = Average(network, params.ema_momentum)
+        self.schedule = Schedule(params)
+        self.result = TrainResult(network, crops=self.held_out.crops)
+        self.lowest = math.inf
+        self.best_weights = network.get_weights()
+        self.minutes = 0.0
+        self._patience_is_out = False
+        self.seconds_per_megapixel = 0.0
+
+    def evaluate(self) -> Evaluation:
+        """Look at the held-out images with the network as it is."""
+
+        def loss(y_true: np.ndarray, y_pred: np.ndarray) -> float:
+            value = self.loss(
+                ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+            )
+            return float(ops.convert_to_numpy(ops.mean(value)))
+
+        return self.held_out.evaluate(self.predictor, loss)
+
+    def state(self) -> TrainState:
+        """Return what is needed to go on from here."""
+        return TrainState(
+            weights=self.network.get_weights(),
+            optimizer=[
+                ops.convert_to_numpy(v) for v in self.network.optimizer.variables
+            ],
+            average=self.average.weights,
+            history=self.result.history,
+            values={
+                "factor": self.schedule.factor,
+                "since_best": self.schedule.since_best,
+                "since_change": self.schedule.since_change,
+                "updates": self.average.updates,
+                "best_epoch": self.result.best_epoch,
+                "lowest": self.lowest,
+                "minutes": self.minutes,
+            },
+        )
+
+    def restore(self, state: TrainState, best: Sequence[np.ndarray]) -> None:
+        """Go back to a state that was saved, and to the best weights saved by it."""
+        values = state.values
+        self.network.set_weights(list(best))
+        self.result.best = self.evaluate()
+        self.best_weights = list(best)
+        self.network.set_weights(state.weights)
+        for variable, value in zip(
+            self.network.optimizer.variables, state.optimizer, strict=True
+        ):
+            variable.assign(value)
+        self.average.weights, self.average.updates = state.average, values["updates"]
+        self.schedule.factor = values["factor"]
+        self.schedule.since_best = values["since_best"]
+        self.schedule.since_change = values["since_change"]
+        self.result.history = state.history
+        self.result.best_epoch = values["best_epoch"]
+        self.lowest, self.minutes = values["lowest"], values["minutes"]
+
+    def take_first(self, *, note: bool) -> None:
+        """Look at the held-out images before the first epoch, to compare with."""
+        first = self.evaluate()
+        self.result.latest = self.result.first = first
+        if note:
+            self.result.best, self.lowest = first, first.row["val_loss"]
+            self.result.history.append({"epoch": 0, "minutes": 0.0, **first.row})
+
+    def run(
+        self, monitor: Monitor, on_epoch: Callable[[Trainer, bool], None] | None
+    ) -> TrainResult:
+        """Train until the epochs, the time or the patience are used up."""
+        params, result = self.params, self.result
+        done = [row for row in result.history if row["epoch"] > 0]
+        per_epoch = params.steps_per_epoch
+        total = params.epochs * per_epoch
+        batches = _batches(
+            self.samplers, params.rehearsal, params, len(done) * per_epoch
+        )
+        used, start = self.minutes, time.monotonic()
+        try:
+            for epoch in range(len(done) + 1, params.epochs + 1):
+                share, logs = 0.0, {"loss": math.nan}
+                self.network.reset_metrics()
+                began, first_step = time.monotonic(), (epoch - 1) * per_epoch
+                for step in range(first_step, epoch * per_epoch):
+                    self.minutes = used + (time.monotonic() - start) / 60
+                    share = max(
+                        step / total, self.minutes / (params.minutes or math.inf)
+                    )
+                    rate = self.schedule.rate(share)
+                    self.network.optimizer.learning_rate = rate
+                    logs = self.network.train_on_batch(*next(batches), return_dict=True)
+                    if not math.isfinite(logs["loss"]):
+                        raise FloatingPointError(
+                            f"The loss became {logs['loss']} in epoch {epoch}: the "
+                            f"learning rate {params.learning_rate:g} may be too high "
+                            "for these images."
+                        )
+                    if step % AVERAGE_EVERY == 0:
+                        self.average.update()
+                    done_steps = Progress(
+                        "Training", step + 1, total, {"loss": float(logs["loss"])}
+                    )
+                    monitor.report(done_steps)
+                    result.stopped = monitor.should_stop()
+                    if result.stopped or share >= 1:
+                        break
+                pixels = params.batch_size * params.patch_size**2 / 1e6
+                self.seconds_per_megapixel = (time.monotonic() - began) / (
+                    (step - first_step + 1) * pixels
+                )
+                if result.stopped and any(row["epoch"] for row in result.history):
+                    break  # what is there is what is kept, at once
+                self._end_epoch(epoch, logs, rate, monitor, on_epoch)
+                if result.stopped or share >= 1 or self._patience_is_out:
+                    break
+        finally:
+            batches.close()
+            self.network.set_weights(self.best_weights)
+        return result
+
+    def _end_epoch(
+        self,
+        epoch: int,
+        logs: dict[str, float],
+        rate: float,
+        monitor: Monitor,
+        on_epoch: Callable[[Trainer, bool], None] | None,
+    ) -> None:
+        monitor.report(Progress("Checking", epoch, self.params.epochs))
+        result = self.result
+        current = self.average.swap()
+        latest = result.latest = self.evaluate()
+        result.history.append(
+            {
+                "epoch": epoch,
+                "minutes": round(self.minutes, 2),
+                "loss": float(logs["loss"]),
+                "accuracy": float(logs["accuracy"]),
+                **latest.row,
+                "learning_rate": rate,
+            }
+        )
+        # AP on so few images leaps about; the loss on them hardly does.
+        better = latest.row["val_loss"] <= self.lowest
+        if better:
+            self.lowest, result.best = latest.row["val_loss"], latest
+            result.best_epoch = epoch
+            self.best_weights = self.network.get_weights()
+        self._patience_is_out = self.schedule.epoch_ended(better)
+        self.network.set_weights(current)
+        if on_epoch is not None:
+            on_epoch(self, better)
+        monitor.report(Progress("Epoch", epoch, self.params.epochs, result.history[-1]))
 
 
 def fit_network(
@@ -178,13 +324,19 @@ def fit_network(
     *,
     params: TrainParams | None = None,
     network: keras.Model | None = None,
+    architecture: str = "nuclei",
+    settings: InstanceSettings | None = None,
+    rehearsal: Sequence[Pair] = (),
+    resume: tuple[TrainState, Sequence[np.ndarray]] | None = None,
+    first: bool = False,
     monitor: Monitor | None = None,
-    on_better: Callable[[TrainResult], None] | None = None,
+    on_epoch: Callable[[Trainer, bool], None] | None = None,
 ) -> TrainResult:
     """Train a network on pairs of image and labels.
 
-    AdamW with a warm-up and a cosine decay; the network kept is the running average
-    of the weights that has the lowest loss on fixed validation patches.
+    The learning rate is warmed up, then follows the schedule; the network kept is the
+    running average of the weights that has the lowest loss on fixed validation
+    patches.
 
     Parameters
     ----------
@@ -193,12 +345,23 @@ def fit_network(
     params : TrainParams, optional
         How to train.
     network : keras.Model, optional
-        Go on from this one instead of a fresh U-Net.
+        Go on from this one instead of a fresh one; it is looked at before the first
+        epoch, and only kept weights that are better than it.
+    architecture : str
+        See `architectures.find_architecture`.
+    settings : InstanceSettings, optional
+        Thresholds to segment the held-out crops with.
+    rehearsal : sequence of Pair
+        Other images, for the share of patches that ``params.rehearsal`` says.
+    resume : tuple, optional
+        A state, and the best weights, that an earlier run left.
+    first : bool
+        Whether `network` is what the result is to be compared with.
     monitor : Monitor, optional
         Told of every batch and epoch, and asked after each batch whether to stop.
-    on_better : callable, optional
-        Called with the result so far each time the network has become better, with
-        the better weights in it: the place to save.
+    on_epoch : callable, optional
+        Called after each epoch with the trainer and whether it became better: the
+        place to save.
 
     Returns
     -------
@@ -209,82 +372,32 @@ def fit_network(
     ValueError
         If there is nothing to train or to validate on.
     FloatingPointError
-        If the loss becomes infinite or NaN.
+        If the loss becomes infinite or NaN before any epoch has ended.
     """
     params = params or TrainParams()
     monitor = monitor or SilentMonitor()
     keras.utils.set_random_seed(params.seed)
-    network = network or build_unet()
-    settings = {
-        "channels": network.input_shape[-1],
-        "patch_size": params.patch_size,
-        "diameter": params.diameter,
-    }
+    design = find_architecture(architecture)
     monitor.report(Progress("Preparing images", 0, 0))
-    sampler = PatchSampler(pairs, augmentation=params.augmentation, **settings)
-    held_out = PatchSampler(validation, augmentation=0.0, **settings).batch(
-        VALIDATION_PATCHES, 0
+    given = network is not None
+    trainer = Trainer(
+        pairs,
+        validation,
+        params,
+        network if network is not None else design.build(),
+        design,
+        settings or InstanceSettings(),
+        rehearsal,
     )
-    network.compile(
-        keras.optimizers.AdamW(
-            params.learning_rate,
-            weight_decay=params.weight_decay,
-            global_clipnorm=1.0,
-        ),
-        loss=nuclei_loss,
-        # Compiling for a processor costs more than it brings.
-        jit_compile=False,
-    )
-    result = TrainResult(network)
-    average = _Average(network, params.ema_momentum)
-    start = time.monotonic()
-    total = params.epochs * params.steps_per_epoch
-    best, best_weights = math.inf, network.get_weights()
-    losses: list[float] = []
-    batches = _batches(sampler, params)
-    for step in range(total):
-        minutes = (time.monotonic() - start) / 60
-        share = max(step / total, minutes / (params.minutes or math.inf))
-        rate = _learning_rate(share, params.learning_rate)
-        network.optimizer.learning_rate = rate
-        loss = float(network.train_on_batch(*next(batches)))
-        if not math.isfinite(loss):
-            batches.close()
-            network.set_weights(best_weights)
-            raise FloatingPointError(
-                f"The loss became {loss} in step {step + 1}: the learning rate "
-                f"{params.learning_rate:g} may be too high for these images."
-            )
-        losses.append(loss)
-        if step % AVERAGE_EVERY == 0:
-            average.update()
-        monitor.report(Progress("Training", step + 1, total, {"loss": loss}))
-        result.stopped = monitor.should_stop()
-        last = result.stopped or share >= 1 or step + 1 == total
-        if (step + 1) % params.steps_per_epoch and not last:
-            continue
-        if result.stopped and result.history:
-            break  # what is there is what is kept, at once
-        current = average.swap()
-        row = {
-            "epoch": len(result.history) + 1,
-            "minutes": round(minutes, 2),
-            "loss": float(np.mean(losses)),
-            **_validate(network, held_out),
-            "learning_rate": rate,
-        }
-        losses.clear()
-        result.history.append(row)
-        # AP on so few patches leaps about; the loss on them hardly does.
-        if row["val_loss"] <= best:
-            best, best_weights = row["val_loss"], network.get_weights()
-            result.best_epoch = len(result.history)
-            if on_better:
-                on_better(result)
-        network.set_weights(current)
-        monitor.report(Progress("Epoch", len(result.history), params.epochs, row))
-        if last:
-            break
-    batches.close()
-    network.set_weights(best_weights)
-    return result
+    if given and first:
+        monitor.report(Progress("Checking the model to start from", 0, 0))
+        trainer.take_first(note=resume is None)
+    if resume is not None:
+        trainer.restore(*resume)
+    try:
+        return trainer.run(monitor, on_epoch)
+    except FloatingPointError as e:
+        if not any(row["epoch"] for row in trainer.result.history):
+            raise
+        trainer.result.problem = str(e)
+        return trainer.result

@@ -7,26 +7,52 @@ from collections.abc import Mapping
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QLabel, QSpinBox, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QLabel,
+    QSpinBox,
+    QWidget,
+)
 from superqt import QLabeledDoubleSlider
 
 
-def _number_control(spec: dataclasses.Field[Any]) -> QWidget:
-    """Return a control for one number, by the metadata of its field."""
+class _PlainSpinBox(QDoubleSpinBox):
+    """A box for numbers over many powers of ten, without trailing zeros."""
+
+    def textFromValue(self, value: float) -> str:
+        """Return the number as it is read."""
+        return f"{value:g}"
+
+
+def _control(spec: dataclasses.Field[Any]) -> QWidget:
+    """Return a control for one value, by the metadata of its field."""
     meta = spec.metadata
+    if meta["choices"]:
+        combo = QComboBox()
+        for choice in meta["choices"]:
+            combo.addItem(choice.capitalize(), choice)
+        return combo
     whole = str(spec.type).startswith("int")
-    if not whole and (meta["high"] or 0) <= 1:
+    if not whole and (meta["high"] or 0) <= 1 and meta["step"]:
         slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         slider.setRange(meta["low"], meta["high"])
-        slider.setSingleStep(meta["step"] or 0.01)
+        slider.setSingleStep(meta["step"])
         slider.setDecimals(2)
         return slider
-    box = QSpinBox() if whole else QDoubleSpinBox()
-    if not whole:
-        box.setDecimals(1)
+    if whole:
+        box = QSpinBox()
+    else:
+        box = QDoubleSpinBox() if meta["step"] else _PlainSpinBox()
+        box.setDecimals(1 if meta["step"] else 7)
     kind = int if whole else float
+    if meta["step"]:
+        box.setSingleStep(kind(meta["step"]))
+    elif not whole:
+        # Values over many powers of ten, such as a learning rate.
+        box.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
     box.setRange(kind(meta["low"]), kind(meta["high"]))
-    box.setSingleStep(kind(meta["step"] or 1))
     if meta["unit"]:
         box.setSuffix(f" {meta['unit']}")
     box.setKeyboardTracking(False)
@@ -68,10 +94,12 @@ class ParamForm(QWidget):
         self._auto = auto
         for name in names:
             spec = specs[name]
-            control: Any = _number_control(spec)
+            control: Any = _control(spec)
             if name in auto:
                 # One step below the lowest value stands for None.
-                control.setMinimum(control.minimum() - control.singleStep())
+                step = control.singleStep()
+                low = control.minimum()
+                control.setMinimum(max(low - step, 0) if low > 0 else low - step)
                 control.setSpecialValueText("Auto")
                 control.setValue(control.minimum())
             control.setToolTip(spec.metadata["tip"])
@@ -81,23 +109,35 @@ class ParamForm(QWidget):
             label.setBuddy(control)
             layout.addRow(label, control)
             self.controls[name] = control
-            control.valueChanged.connect(lambda *_, n=name: self.changed.emit(n))
+            moved = (
+                control.currentIndexChanged
+                if isinstance(control, QComboBox)
+                else control.valueChanged
+            )
+            moved.connect(lambda *_, n=name: self.changed.emit(n))
 
     def values(self) -> dict[str, Any]:
         """Return the fields' values; None where a control reads "Auto"."""
         found = {}
         for name, control in self.controls.items():
+            if isinstance(control, QComboBox):
+                found[name] = control.currentData()
+                continue
             value = control.value()
             if name in self._auto and value == control.minimum():
                 value = None
             elif isinstance(value, float):
-                value = round(value, 4)
+                value = round(value, 9)
             found[name] = value
         return found
 
     def set_values(self, values: Mapping[str, Any]) -> None:
         """Put values into the controls that are here; None is "Auto"."""
         for name, control in self.controls.items():
-            if name in values:
-                value = values[name]
+            if name not in values:
+                continue
+            value = values[name]
+            if isinstance(control, QComboBox):
+                control.setCurrentIndex(control.findData(value))
+            else:
                 control.setValue(control.minimum() if value is None else value)

@@ -1,0 +1,140 @@
+"""`nucleiseg segment`: image files in, label files out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_nucleiseg.cli.options import add_options, given_options
+from napari_nucleiseg.cli.terminal import TerminalMonitor, complain, quiet_start
+from napari_nucleiseg.core.params import SegmentParams
+
+if TYPE_CHECKING:
+    from napari_nucleiseg.files import ImageFile
+
+
+#: What a parameter that is not given is.
+_AUTO = {
+    "diameter": "measured",
+    **dict.fromkeys(("probability", "separation"), "the model's own"),
+}
+
+
+def add_segment(commands: Any) -> None:
+    """Add `nucleiseg segment` to the commands."""
+    sub = commands.add_parser(
+        "segment",
+        help="find the nuclei in image files",
+        description="Find the nuclei in TIFF, OME-TIFF, PNG or JPEG images and write "
+        "<name>_labels.tif for each, one number a nucleus.",
+    )
+    sub.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="image file")
+    sub.add_argument(
+        "--output", required=True, type=Path, metavar="DIR", help="folder for labels"
+    )
+    sub.add_argument(
+        "--model", default=None, metavar="NAME|FOLDER", help="model to use"
+    )
+    sub.add_argument(
+        "--channel",
+        type=int,
+        metavar="N",
+        help="use this channel only, counted from 0 (default: the first one, or all "
+        "of a colour image)",
+    )
+    add_options(sub, SegmentParams, auto=_AUTO)
+    sub.add_argument(
+        "--overlay",
+        action="store_true",
+        help="also write <name>_overlay.png with the outlines (first plane of a stack)",
+    )
+    sub.set_defaults(run=_segment)
+
+
+def _plan_outputs(inputs: Sequence[Path], folder: Path) -> dict[Path, Path | str]:
+    """Return where each input's labels go, or why they cannot."""
+    sources = {path.resolve() for path in inputs}
+    taken: dict[Path, Path] = {}
+    plan: dict[Path, Path | str] = {}
+    for path in inputs:
+        target = folder / f"{path.stem}_labels.tif"
+        if (
+            target.resolve() in sources
+            or target.with_name(f"{path.stem}_overlay.png").resolve() in sources
+        ):
+            plan[path] = f"its result would overwrite the input {target.name}"
+        elif target in taken and taken[target].resolve() != path.resolve():
+            plan[path] = f"{taken[target]} has the same name, and so the same result"
+        else:
+            taken[target] = path
+            plan[path] = target
+    return plan
+
+
+def _segment(args: argparse.Namespace) -> int:
+    from napari_nucleiseg.models.predictor import load_model
+    from napari_nucleiseg.models.registry import DEFAULT_MODEL
+
+    params = SegmentParams(**given_options(args, SegmentParams))
+    model = args.model or DEFAULT_MODEL
+    with quiet_start():
+        load_model(model)
+    args.output.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    for path, target in _plan_outputs(args.inputs, args.output).items():
+        try:
+            if isinstance(target, str):
+                raise ValueError(target)
+            _segment_file(path, target, model, params.to_dict(), args)
+        except (OSError, ValueError, TypeError, MemoryError) as e:
+            complain(f"{path}: {e or type(e).__name__}")
+            failed += 1
+    if failed:
+        complain(f"{failed} of {len(args.inputs)} images failed")
+    return 1 if failed else 0
+
+
+def _segment_file(
+    path: Path, target: Path, model: str, params: dict, args: argparse.Namespace
+) -> None:
+    from napari_nucleiseg.core.pipeline import to_planes
+    from napari_nucleiseg.files import read_image, write_labels, write_overlay
+    from napari_nucleiseg.models.segmenting import segment
+
+    found = read_image(path)
+    how = _channel_choice(path, found, args.channel)
+    monitor = TerminalMonitor(path.name)
+    text = "failed"
+    try:
+        result = segment(found.data, model, **params, **how, monitor=monitor)
+        write_labels(target, result.labels)
+        if args.overlay:
+            planes, _ = to_planes(found.data, **how)
+            first = result.labels.reshape(-1, *result.labels.shape[-2:])[0]
+            write_overlay(
+                target.with_name(f"{path.stem}_overlay.png"), planes[0], first
+            )
+        text = f"{result.count} nuclei, diameter {result.diameter:.0f} px"
+    finally:
+        monitor.close(text)
+
+
+def _channel_choice(path: Path, found: ImageFile, channel: int | None) -> dict:
+    """Return how to read the image, saying so where a channel was chosen for one."""
+    if found.channel_axis is not None and channel is None:
+        if found.channels > 1:
+            complain(
+                f"{path}: has {found.channels} channels; using 0 (--channel chooses)"
+            )
+        channel = 0
+    elif found.channel_axis is None and not found.rgb and found.axes[0] in "ZTYX":
+        # Its first axis is no channel, whatever the number.
+        if channel:
+            raise ValueError(
+                f"has one channel only, number 0 (axes {found.axes}); received "
+                f"--channel {channel}"
+            )
+        channel = None
+    return {"rgb": found.rgb, "channel": channel, "channel_axis": found.channel_axis}

@@ -1,0 +1,186 @@
+"""What the command says on the terminal: bars, lines, complaints."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+
+from napari_nucleiseg.core.monitor import Progress
+
+
+def complain(text: str) -> None:
+    """Say what is wrong, on standard error."""
+    print(f"nucleiseg: {text}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def quiet_start() -> Iterator[None]:
+    """Keep the runtime's greeting, written by its C++ side, off the terminal."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+class TerminalMonitor:
+    """Shows progress as a bar on standard error."""
+
+    def __init__(self, title: str) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(
+            desc=title,
+            file=sys.stderr,
+            bar_format="{desc} {bar:24} {percentage:3.0f}% {elapsed}{postfix}",
+            leave=True,
+            mininterval=0.2,
+        )
+
+    def report(self, progress: Progress) -> None:
+        """Move the bar."""
+        self._bar.total = progress.total or None
+        self._bar.n = progress.done
+        self._bar.set_postfix_str(progress.stage, refresh=False)
+        self._bar.refresh()
+
+    def should_stop(self) -> bool:
+        """Never: Ctrl-C raises KeyboardInterrupt."""
+        return False
+
+    def close(self, text: str) -> None:
+        """End the bar with a word on how it went."""
+        if self._bar.total:
+            self._bar.n = self._bar.total
+        self._bar.set_postfix_str(text)
+        self._bar.close()
+
+
+class TrainMonitor:
+    """One line on standard error that follows a training, and a new one each epoch.
+
+    Parameters
+    ----------
+    epochs : int, optional
+        Epochs there are to be; found out at the first one's end if not given.
+    minutes : float, optional
+        Time limit.
+    """
+
+    def __init__(self, epochs: int | None = None, minutes: float | None = None) -> None:
+        self._epochs, self._minutes = epochs, minutes
+        self._stop = False
+        self._line = ""
+        self._shown = 0.0
+        self._start: tuple[float, int] | None = None
+        self._last: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def heeding_ctrl_c(self) -> Iterator[None]:
+        """While this lasts, the first Ctrl-C asks to stop, and the second gives up."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # signals are the main thread's
+            return
+        before = signal.signal(signal.SIGINT, self._on_interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+            self._end_line()
+
+    def _on_interrupt(self, *_: object) -> None:
+        if self._stop:
+            raise KeyboardInterrupt
+        self._stop = True
+        self._end_line()
+        text = "Stopping; the best so far is kept. Ctrl-C again gives up."
+        print(text, file=sys.stderr, flush=True)
+
+    def should_stop(self) -> bool:
+        """Return whether Ctrl-C was pressed."""
+        return self._stop
+
+    def report(self, progress: Progress) -> None:
+        """Show what is new."""
+        if progress.stage == "Training":
+            self._on_step(progress)
+        elif progress.stage == "Epoch":
+            self._epochs = progress.total
+            self._last = dict(progress.metrics)
+            figures = _figures(progress.metrics)
+            self._show(f"Epoch {progress.done} of {progress.total}  {figures}")
+            self._end_line()
+        elif progress.total and progress.done:
+            self._show(f"{progress.stage} {progress.done} of {progress.total}")
+        else:
+            self._show(f"{progress.stage} …")
+
+    def _on_step(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if self._start is None or progress.done <= self._start[1]:
+            self._start = (now, progress.done)
+            self._last = {}
+        if now - self._shown < 0.2 and progress.done < progress.total:
+            return
+        if self._epochs:
+            epoch = (progress.done - 1) * self._epochs // progress.total + 1
+            text = f"Epoch {epoch} of {self._epochs}"
+        else:
+            text = f"Step {progress.done} of {progress.total}"
+        # The held-out figures are the last epoch's.
+        figures = _figures({**self._last, **progress.metrics})
+        self._show("  ".join([text, figures, *self._time_left(now, progress)]))
+
+    def _time_left(self, now: float, progress: Progress) -> list[str]:
+        start, first = self._start or (now, progress.done)
+        steps, elapsed = progress.done - first, now - start
+        left = math.inf
+        if steps >= 3:
+            left = elapsed / steps * (progress.total - progress.done)
+        if self._minutes is not None:
+            left = min(left, max(60 * self._minutes - elapsed, 0))
+        if math.isinf(left):
+            return []
+        text = f"{left:.0f} s" if left < 90 else f"{left / 60:.0f} min"
+        return [f"{text} left"]
+
+    def _show(self, line: str) -> None:
+        """Put a line in the place of the one that is there."""
+        self._shown = time.monotonic()
+        if sys.stderr.isatty():
+            # A line that wraps could not be overwritten.
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r{line[:width]:{width}}", end="", file=sys.stderr, flush=True)
+        self._line = line
+
+    def _end_line(self) -> None:
+        """Leave the line that is there, and go on below it."""
+        if self._line:
+            text = "" if sys.stderr.isatty() else self._line
+            print(text, file=sys.stderr, flush=True)
+        self._line = ""
+
+
+#: Figures shown while training: what they are called in a history, and here.
+_SHOWN = {"loss": "loss", "val_loss": "val_loss", "val_AP50": "AP@0.5"}
+
+
+def _figures(metrics: Mapping[str, float]) -> str:
+    """Return a training's figures as text."""
+    found = [
+        f"{label} {metrics[name]:.3f}"
+        for name, label in _SHOWN.items()
+        if name in metrics
+    ]
+    return "  ".join(found)

@@ -1,0 +1,248 @@
+"""`nucleiseg train`: from pairs of image and labels, or by a recipe, to a model."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_nucleiseg.cli.options import given_options
+from napari_nucleiseg.cli.terminal import TrainMonitor, complain
+from napari_nucleiseg.cli.train_options import add_arguments, check_options
+from napari_nucleiseg.cli.train_pairs import read_pairs
+from napari_nucleiseg.core.params import TrainParams
+
+if TYPE_CHECKING:
+    from napari_nucleiseg.core.pairs import Pair
+    from napari_nucleiseg.models.recipes import Recipe
+    from napari_nucleiseg.models.registry import Model
+    from napari_nucleiseg.models.run_folder import RunFolder
+    from napari_nucleiseg.models.verdict import Verdict
+
+#: Options that `Recipe.run` shares out among its stages.
+_OF_RUNS = ("epochs", "minutes", "seed")
+
+
+def add_train(commands: Any) -> None:
+    """Add `nucleiseg train` to the commands."""
+    add_arguments(commands).set_defaults(run=_train)
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What is to be done, once all that was asked for has been looked at."""
+
+    output: Path
+    params: TrainParams  # of the first stage, if by a recipe
+    recipe: Recipe | None
+    data: Path | list[Pair]
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What came of it; `waits` is where a model is that was not kept."""
+
+    model: Model | None
+    verdict: Verdict | None
+    stopped: bool
+    problem: str
+    epochs: int
+    waits: Path | None = None
+
+
+def _train(args: argparse.Namespace) -> int:
+    from napari_nucleiseg.models.run_folder import RunFolder
+
+    check_options(args)
+    output = _output_folder(args.output)
+    run = RunFolder(output)
+    if args.resume and args.keep and run.has_model:
+        folder = str(run.accept())
+        print(json.dumps({"model": folder}) if args.json else f"Saved {folder}")
+        return 0
+    _check_output(args, output, run)
+    order = _plan(args, output, run)
+    if args.force:
+        run.discard()
+    one_stage = order.recipe is None or len(order.recipe.stages) == 1
+    monitor = TrainMonitor(
+        order.params.epochs, order.params.minutes if one_stage else None
+    )
+    try:
+        with monitor.heeding_ctrl_c():
+            result = _run_training(args, order, monitor)
+    except KeyboardInterrupt:
+        if run.can_resume:
+            complain("given up; the same with --resume goes on from the last epoch")
+        raise
+    return _say(args, result)
+
+
+def _run_training(
+    args: argparse.Namespace, order: _Order, monitor: TrainMonitor
+) -> _Result:
+    """Hand over to the engine: the one place that knows how it is called."""
+    from napari_nucleiseg.models.architectures import PretrainedWeightsError
+    from napari_nucleiseg.models.registry import DEFAULT_MODEL
+    from napari_nucleiseg.models.verdict import Verdict
+
+    # TensorFlow's own remarks would tear the line that follows the training.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if order.recipe is None:
+        from napari_nucleiseg.models.fine_tuning import train_on_pairs
+
+        assert not isinstance(order.data, Path)
+        outcome = train_on_pairs(
+            order.data,
+            order.output,
+            base=args.base or DEFAULT_MODEL,
+            params=order.params,
+            keep_always=args.keep,
+            resume=args.resume,
+            monitor=monitor,
+        )
+        return _Result(
+            outcome.model,
+            outcome.verdict,
+            outcome.stopped,
+            outcome.problem,
+            _count_epochs(outcome.history),
+            None if outcome.model else outcome.run.finished_model,
+        )
+    given = given_options(args, TrainParams)
+    try:
+        model = order.recipe.run(
+            order.data,
+            order.output,
+            **{name: given.get(name) for name in _OF_RUNS},
+            pretrained=not args.no_pretrained,
+            resume=args.resume,
+            monitor=monitor,
+        )
+    except PretrainedWeightsError as e:
+        raise ValueError(f"{e} --no-pretrained trains without them.") from e
+    training = model.card.training
+    verdict = training.get("verdict")
+    return _Result(
+        model,
+        Verdict.from_dict(verdict) if verdict else None,
+        training["stopped_early"],
+        training.get("problem", ""),
+        _count_epochs(training["history"]),
+    )
+
+
+def _count_epochs(history: list[dict[str, float]]) -> int:
+    # Its first row may be epoch 0, what was started from.
+    return int(history[-1]["epoch"]) if history else 0
+
+
+def _output_folder(text: str) -> Path:
+    """Return where a model is to be written: a bare name is one of the user's own."""
+    from napari_nucleiseg.models.registry import own_model_folder
+
+    bare = not any(mark in text for mark in ("/", "\\")) and text not in (".", "..")
+    return own_model_folder(text) if bare else Path(text).resolve()
+
+
+def _check_output(args: argparse.Namespace, output: Path, run: RunFolder) -> None:
+    """Refuse to write over what is there, unless asked to."""
+    from napari_nucleiseg.models.card import CARD_FILE
+    from napari_nucleiseg.models.registry import check_target
+
+    check_target(output, output.name)
+    if args.force:
+        return
+    if args.resume and not run.has_model:
+        return
+    if not args.resume and (output / CARD_FILE).exists():
+        raise ValueError(f"there is a model in {output} already; --force replaces it")
+    if run.has_model:
+        raise ValueError(
+            f"a training of {output.name} has ended, and its model was not better "
+            f"than its base: {run.finished_model}. --resume --keep keeps it, --force "
+            "gives it up"
+        )
+    if run.can_resume:
+        raise ValueError(
+            f"a training of {output.name} was cut short, and waits in {run.path}: "
+            "--resume goes on with it, --force gives it up"
+        )
+
+
+def _plan(args: argparse.Namespace, output: Path, run: RunFolder) -> _Order:
+    """Find out what is to be done; all that can be wrong with it is said here."""
+    recipe, params = None, TrainParams()
+    if args.recipe is not None:
+        recipe, params = _plan_recipe(args)
+    if args.resume:
+        earlier = run.order()
+        by = earlier.data.get("recipe")
+        if by != args.recipe:
+            raise ValueError(
+                f"the training in {run.path} was begun "
+                + (f"by --recipe {by}" if by else "without --recipe")
+                + "; --resume wants the same"
+            )
+        complain("--resume goes on with the images and settings it began with")
+        params = earlier.params
+        if recipe is None:
+            return _Order(output, params, None, [])
+    elif recipe is None:
+        params = TrainParams(**given_options(args, TrainParams))
+    if args.data is not None:
+        return _Order(output, params, recipe, args.data)
+    return _Order(output, params, recipe, read_pairs(args, params))
+
+
+def _plan_recipe(args: argparse.Namespace) -> tuple[Recipe, TrainParams]:
+    """Return the recipe with what was asked for, and its first stage's parameters."""
+    from napari_nucleiseg.models.architectures import find_architecture
+    from napari_nucleiseg.models.recipes import find_recipe
+
+    recipe, given = find_recipe(args.recipe), given_options(args, TrainParams)
+    if args.no_pretrained and not find_architecture(recipe.architecture).pretrained:
+        raise ValueError(
+            f"the recipe {recipe.name} starts from no weights learnt elsewhere, so "
+            "--no-pretrained has nothing to leave out"
+        )
+    shared = {name: value for name, value in given.items() if name in _OF_RUNS}
+    # None can only be said to each stage: to `Recipe.run` it means the stage's own.
+    changes = {k: v for k, v in given.items() if k not in shared or v is None}
+    stages = tuple(
+        dataclasses.replace(stage, params=stage.params.replace(**changes))
+        for stage in recipe.stages
+    )
+    params = stages[0].params.replace(**shared)
+    return dataclasses.replace(recipe, stages=stages), params
+
+
+def _say(args: argparse.Namespace, result: _Result) -> int:
+    """Print what came of it; returns the exit status."""
+    folder = None if result.model is None else str(result.model.folder)
+    if result.problem:
+        complain(result.problem)
+    if args.json:
+        record = {
+            "model": folder,
+            "epochs": result.epochs,
+            "stopped": result.stopped,
+            "problem": result.problem,
+            "verdict": result.verdict and result.verdict.to_dict(),
+        }
+        print(json.dumps(record, indent=1))
+        return 0 if folder else 1
+    if result.verdict is not None:
+        print(result.verdict.text)
+    if folder:
+        print(f"Saved {folder}")
+        return 0
+    print(
+        f"Not kept; it waits in {result.waits}. --output {args.output} --resume --keep "
+        "keeps it, a new training with --force gives it up."
+    )
+    return 1

@@ -1,0 +1,52 @@
+"""What `nucleiseg train` learns from: read, and looked at before anything is done."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import TYPE_CHECKING
+
+from napari_nucleiseg.cli.terminal import complain
+from napari_nucleiseg.core.params import TrainParams
+
+if TYPE_CHECKING:
+    from napari_nucleiseg.core.pairs import Pair
+
+
+def read_pairs(args: argparse.Namespace, params: TrainParams) -> list[Pair]:
+    """Read the pairs, say what there is to say about them, or why they will not do."""
+    from napari_nucleiseg.core.annotations import known_from_paint
+    from napari_nucleiseg.core.checking import check_pairs
+    from napari_nucleiseg.core.pieces import split_labels
+    from napari_nucleiseg.models.dataset import diameters_known
+    from napari_nucleiseg.models.registry import DEFAULT_MODEL, find_model
+    from napari_nucleiseg.pair_files import find_pairs, load_pairs, read_pair_folder
+
+    diameter, known = params.diameter, diameters_known(params.diameter)
+    if args.recipe is None:
+        card = find_model(args.base or DEFAULT_MODEL).card
+        diameter, known = card.diameter, card.diameter_range
+    if args.labels is None:
+        files = read_pair_folder(args.images)
+    else:
+        files = find_pairs(args.images, args.labels)
+    pairs, findings = load_pairs(files.pairs, channel=args.channel)
+    if args.split:
+        pairs = [dataclasses.replace(p, labels=split_labels(p.labels)) for p in pairs]
+    if args.labelled == "painted":
+        pairs = [
+            dataclasses.replace(p, known=known_from_paint(p.labels)) for p in pairs
+        ]
+    check = check_pairs(
+        pairs,
+        diameter=diameter,
+        diameter_range=known,
+        share=params.validation_share,
+        seed=params.seed,
+        also=[*files.findings, *findings],
+    )
+    for finding in check.findings:
+        complain(f"{finding.level}: {finding.text}")
+    if not check.usable:
+        raise ValueError("nothing was trained: see the errors above")
+    return pairs

@@ -1,0 +1,89 @@
+"""What changes over a training: the learning rate, and an average of the weights."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_nucleiseg.core.params import TrainParams
+
+if TYPE_CHECKING:
+    import keras
+
+#: Share of the training spent warming the learning rate up, and where a cosine ends.
+WARM_UP, FINAL_RATE = 0.03, 0.01
+
+#: On a plateau the learning rate is multiplied by this.
+PLATEAU_FACTOR = 0.5
+
+#: The average of the weights is brought up to date after every so many steps.
+AVERAGE_EVERY = 4
+
+
+class Average:
+    """A running average of a network's weights, on any backend.
+
+    Short at first, so that the untrained weights are soon forgotten.
+    """
+
+    def __init__(self, network: keras.Model, momentum: float) -> None:
+        self._network, self._momentum = network, momentum
+        self.weights: list[np.ndarray] = []
+        self.updates = 0
+
+    def update(self) -> None:
+        """Take the network's present weights into the average."""
+        self.updates += 1
+        now = self._network.get_weights()
+        if not self.weights or self._momentum == 0:
+            self.weights = [np.array(w) for w in now]
+            return
+        keep = self._momentum**AVERAGE_EVERY
+        keep = min(keep, self.updates / (self.updates + 9))
+        for mean, new in zip(self.weights, now, strict=True):
+            mean *= keep
+            mean += (1 - keep) * new
+
+    def swap(self) -> list[np.ndarray]:
+        """Put the average into the network; returns what was there."""
+        now = self._network.get_weights()
+        if self.weights:
+            self._network.set_weights(self.weights)
+        return now
+
+
+class Schedule:
+    """The learning rate: warmed up, then by a cosine or lowered on plateaus."""
+
+    def __init__(self, params: TrainParams) -> None:
+        self.params = params
+        self.factor = 1.0
+        self.since_best = 0  # epochs
+        self.since_change = 0
+
+    def rate(self, share: float) -> float:
+        """Return the learning rate when `share` (0-1) of the training is done."""
+        top = self.params.learning_rate
+        if share < WARM_UP:
+            return top * max(share / WARM_UP, 0.02)
+        if self.params.schedule != "cosine":
+            return top * self.factor
+        turn = min((share - WARM_UP) / (1 - WARM_UP), 1.0)
+        return top * (
+            FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * turn)) / 2
+        )
+
+    def epoch_ended(self, better: bool) -> bool:
+        """Take note of an epoch; returns whether patience has run out."""
+        self.since_best = 0 if better else self.since_best + 1
+        self.since_change = 0 if better else self.since_change + 1
+        if (
+            self.params.schedule == "plateau"
+            and self.since_change >= self.params.plateau_patience
+        ):
+            self.factor *= PLATEAU_FACTOR
+            self.since_change = 0
+        patience = self.params.patience
+        return patience is not None and self.since_best >= patience

@@ -1,0 +1,30 @@
+"""Small controls and phrases that several widgets share."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QComboBox, QSizePolicy
+
+
+def combo(tip: str) -> QComboBox:
+    """Return a drop-down list that cuts long entries rather than widen its dock.
+
+    Parameters
+    ----------
+    tip : str
+        Its tooltip.
+    """
+    box = QComboBox()
+    box.setToolTip(tip)
+    box.setSizeAdjustPolicy(
+        QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+    )
+    box.setMinimumContentsLength(8)
+    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    return box
+
+
+def duration(seconds: float) -> str:
+    """Return a time for the user, such as ``8 s`` or ``3 min``."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min"

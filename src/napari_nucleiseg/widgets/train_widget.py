@@ -1,0 +1,374 @@
+"""The widget that teaches a model with the user's own labels."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error, show_info
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_nucleiseg.core.monitor import Monitor, Progress
+from napari_nucleiseg.models.process import (
+    Result,
+    TrainingKilled,
+    TrainingProcess,
+)
+from napari_nucleiseg.models.run_folder import RunFolder
+from napari_nucleiseg.widgets.closing import CloseGuard
+from napari_nucleiseg.widgets.job import Job
+from napari_nucleiseg.widgets.models_panel import ModelsPanel
+from napari_nucleiseg.widgets.preparing import prepare_run
+from napari_nucleiseg.widgets.train_form import TrainForm, folded
+from napari_nucleiseg.widgets.train_view import (
+    Curves,
+    Picture,
+    ProgressView,
+    VerdictTable,
+)
+from napari_nucleiseg.widgets.waiting import WaitingPanel
+
+if TYPE_CHECKING:
+    import napari
+
+_TRAIN_TIP = "Teach the model with these labels, in the background."
+
+
+class TrainWidget(QWidget):
+    """Choose images and labels, press Train, watch it learn, keep it if it is better.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        Given by napari.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.process: TrainingProcess | None = None
+        self._job: Job | None = None
+        self._run: RunFolder | None = None
+        self._told: RunFolder | None = None  # the run that the progress knows
+        self._cancelled = self._stopping = False
+        self._rows: list[dict[str, float]] = []
+        self._make_controls()
+        self._lay_out()
+        self._connect()
+        self._update()
+
+    # ---- building ----------------------------------------------------------------
+
+    def _make_controls(self) -> None:
+        self.form = TrainForm(self.viewer)
+        self.train_button = QPushButton("Train")
+        self.stop_button = QPushButton("Stop")
+        self.stop_button.setToolTip("End the training now, and keep the best so far.")
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setToolTip(
+            "End the training at once, and throw away what it has learnt."
+        )
+        self.progress = ProgressView()
+        self.message_line = QLabel()
+        self.message_line.setWordWrap(True)
+        self.message_line.setObjectName("message_line")
+        self.waiting = WaitingPanel()
+        self.curves = Curves()
+        self.picture = Picture()
+        self.verdict = VerdictTable()
+        self.models_panel = ModelsPanel()
+
+    def _lay_out(self) -> None:
+        inside = QWidget()
+        column = QVBoxLayout(inside)
+        self.my_models = folded("My models", self.models_panel)
+        buttons = QHBoxLayout()
+        for button in (self.train_button, self.stop_button, self.cancel_button):
+            buttons.addWidget(button, 1)
+        for part in (
+            self.form,
+            buttons,
+            self.progress,
+            self.message_line,
+            self.waiting,
+            self.verdict,
+            self.curves,
+            self.picture,
+            self.my_models,
+        ):
+            _add(column, part)
+        column.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inside)
+        self.scroll = scroll
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+        self.setMinimumWidth(340)
+        for widget in (
+            self.curves,
+            self.picture,
+            self.verdict,
+            self.message_line,
+        ):
+            widget.hide()
+
+    def _connect(self) -> None:
+        events = self.viewer.layers.events
+        callbacks: list[tuple[Any, Callable]] = [
+            (event, self._on_layers_changed)
+            for event in (
+                events.inserted,
+                events.removed,
+                events.reordered,
+                events.renamed,
+            )
+        ]
+        for event, callback in callbacks:
+            event.connect(callback)
+        self.form.changed.connect(self._update)
+        self.train_button.clicked.connect(self.train)
+        self.stop_button.clicked.connect(self.stop)
+        self.cancel_button.clicked.connect(self.cancel)
+        self.waiting.resumed.connect(self.resume)
+        self.waiting.settled.connect(self._on_settled)
+        self.models_panel.changed.connect(self._on_models_changed)
+        self._guard = CloseGuard(self)
+        self.destroyed.connect(functools.partial(_let_go, callbacks, self.__dict__))
+
+    def _on_layers_changed(self, event: Any = None) -> None:
+        self.form.sources.refresh()
+
+    # ---- what can be done --------------------------------------------------------
+
+    @property
+    def is_training(self) -> bool:
+        """Whether a training is being prepared, or under way."""
+        return self._job is not None
+
+    def _reason(self) -> str:
+        """Say why Train cannot be pressed, or nothing."""
+        if self.waiting.run is not None:
+            return "Resume, keep or discard the earlier training first."
+        return self.form.reason()
+
+    def _update(self) -> None:
+        training = self.is_training
+        self.waiting.refresh(busy=training)
+        reason = "" if training else self._reason()
+        self.train_button.setVisible(not training)
+        self.train_button.setEnabled(not reason)
+        self.train_button.setToolTip(reason or _TRAIN_TIP)
+        self.stop_button.setVisible(training)
+        self.cancel_button.setVisible(training)
+        self.form.setEnabled(not training)
+
+    def _on_settled(self, text: str) -> None:
+        """Say what became of a training that waited."""
+        self.verdict.hide()
+        self._on_models_changed()
+        self._say(text)
+
+    # ---- training ----------------------------------------------------------------
+
+    def train(self) -> None:
+        """Start the training that the form asks for."""
+        if self.is_training or self._reason():
+            return
+        plan = self.form.plan()
+        self._rows = []
+        self._start(lambda monitor: prepare_run(plan))
+
+    def resume(self, run: RunFolder) -> None:
+        """Go on with a training that was interrupted."""
+        if self.is_training or not run.can_resume:
+            return
+        try:
+            self._rows = list(run.load()[0].history)
+        except (OSError, ValueError) as e:
+            self._say(f"It cannot be gone on with: {e}")
+            return
+        self._start(lambda monitor: run)
+
+    def _start(self, prepare: Callable[[Monitor], RunFolder]) -> None:
+        self._cancelled = self._stopping = False
+        self.process = None
+        self.message_line.hide()
+        self.verdict.hide()
+        self.curves.show_rows(self._rows)
+        self.curves.setVisible(bool(self._rows))
+        self.picture.hide()
+
+        def work(monitor: Monitor) -> Result | None:
+            monitor.report(Progress("Preparing the images", 0, 0))
+            self._run = run = prepare(monitor)
+            self.process = process = TrainingProcess(run)
+            # Buttons pressed while there was no process yet.
+            if self._cancelled:
+                process.kill()
+            elif self._stopping:
+                process.stop()
+            return process.wait(monitor)
+
+        job = self._job = Job(work)
+        job.progressed.connect(self._on_progress)
+        job.returned.connect(self._on_returned)
+        job.errored.connect(self._on_errored)
+        self.progress.begin()
+        self._update()
+        job.start()
+
+    def stop(self) -> None:
+        """End the training, keeping the best so far."""
+        if self._job is not None:
+            self.stop_button.setEnabled(False)
+            self.progress.hold("Stopping; the best so far is kept …")
+            self._stopping = True
+            if self.process is not None:
+                self.process.stop()
+
+    def cancel(self) -> None:
+        """End the training at once, and throw it away."""
+        if self._job is None:
+            return
+        self._cancelled = True
+        self.progress.hold("Cancelling …")
+        if self.process is not None:
+            self.process.kill()
+
+    def let_go(self) -> None:
+        """Leave the training to itself: it stops, keeps the best, and ends."""
+        if self.process is not None:
+            self.process.let_go()
+        if self._job is not None:
+            self._job.quit()
+
+    def _on_progress(self, progress: Progress) -> None:
+        if self._job is None:
+            return
+        run = self._run
+        if run is not None and run is not self._told and run.exists:
+            self.progress.take_order(run)
+            self._told = run
+        if progress.stage == "Epoch":
+            self._rows.append(dict(progress.metrics))
+            self.curves.show_rows(self._rows)
+            self.curves.show()
+            if run is not None:
+                self.picture.show_file(run.picture)
+                self.picture.show()
+        self.progress.show_progress(progress)
+
+    # ---- endings -----------------------------------------------------------------
+
+    def _end(self) -> None:
+        self._job = None
+        self.process = None
+        self._told = None
+        self.stop_button.setEnabled(True)
+        self.progress.hide()
+        self._update()
+
+    def _say(self, text: str) -> None:
+        self.message_line.setText(text)
+        self.message_line.show()
+        self._update()
+
+    def _on_returned(self, result: Result | None) -> None:
+        if self.sender() is not None and (
+            self._job is None or self.sender() is not self._job.signals
+        ):
+            return
+        run, cancelled = self._run, self._cancelled
+        self._end()
+        if cancelled:
+            self._thrown_away(run)
+            return
+        if result is None or run is None:
+            return  # let go: it ends by itself
+        name = run.output.name
+        self.verdict.show_verdict(result.verdict, name)
+        self.verdict.show()
+        epochs = f"{result.epochs} epoch{'' if result.epochs == 1 else 's'}"
+        text = f"Trained for {epochs}; the best was epoch {result.best_epoch}. "
+        if result.problem:
+            text += f"It ended early: {result.problem} "
+        if result.kept:
+            text += f"“{name}” is now among your models."
+            self._on_models_changed()
+        self._say(text)
+        show_info(f"Train a nuclei model: {result.verdict.sentence}")
+
+    def _on_errored(self, error: Exception) -> None:
+        if self._job is None or self.sender() is not self._job.signals:
+            return
+        run, cancelled = self._run, self._cancelled
+        self._end()
+        if cancelled:
+            self._thrown_away(run)
+            return
+        if run is not None and run.exists and not (run.can_resume or run.has_model):
+            run.discard()  # nothing was learnt yet
+        if isinstance(error, MemoryError):
+            error = MemoryError(f"There is not enough memory for these images. {error}")
+        text = str(error) or type(error).__name__
+        self._say(text if isinstance(error, TrainingKilled) else f"Stopped: {text}")
+        show_error(f"Train a nuclei model: {text}")
+
+    def _thrown_away(self, run: RunFolder | None) -> None:
+        if run is not None:
+            run.discard()
+        self.curves.hide()
+        self.picture.hide()
+        self._say("Cancelled; nothing was kept, and nothing was changed.")
+
+    def _on_models_changed(self) -> None:
+        self.form.refresh_models()
+        self.models_panel.refresh()
+        for widget in _segment_widgets(self.viewer):
+            widget.refresh_models()
+        self._update()
+
+
+def _segment_widgets(viewer: Any) -> list[Any]:
+    """Return the segment widgets that are open in a viewer."""
+    from napari_nucleiseg.widgets.segment_widget import SegmentWidget
+
+    window = viewer.window._qt_window
+    return list(window.findChildren(SegmentWidget))
+
+
+def _add(column: QVBoxLayout, part: QWidget | QHBoxLayout) -> None:
+    if isinstance(part, QWidget):
+        column.addWidget(part)
+    else:
+        column.addLayout(part)
+
+
+def _let_go(
+    callbacks: list[tuple[Any, Callable]], state: dict[str, Any], *_: Any
+) -> None:
+    """Disconnect from the viewer, and leave a training to itself to end well."""
+    for event, callback in callbacks:
+        event.disconnect(callback)
+    form = state["form"]
+    form.sources.unwatch()
+    process = state.get("process")
+    if process is not None:
+        process.let_go()
+    for job in (state.get("_job"), form.check_job):
+        if job is not None:
+            job.quit()

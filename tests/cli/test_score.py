@@ -1,0 +1,82 @@
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from .conftest import run
+
+
+@pytest.fixture
+def scored(tmp_path):
+    """Two images: one perfect, one with one of its two nuclei missed."""
+    truth, found = tmp_path / "truth", tmp_path / "found"
+    truth.mkdir()
+    found.mkdir()
+    labels = np.zeros((20, 20), np.uint16)
+    labels[2:8, 2:8] = 1
+    tifffile.imwrite(truth / "a.tif", labels)
+    tifffile.imwrite(found / "a_labels.tif", labels * 7)
+    both = labels.copy()
+    both[12:18, 12:18] = 2
+    Image.fromarray(both).save(truth / "b_masks.png")
+    tifffile.imwrite(found / "b_labels.tif", labels)
+    return truth, found
+
+
+def test_score_prints_the_figures(scored):
+    done = run("score", "--labels", scored[0], "--predictions", scored[1])
+    assert done.status == 0, done.err
+    assert "2 images, 3 true nuclei, 2 found" in done.out
+    rows = {line[:22].strip(): line[22:].split() for line in done.out.splitlines()[2:]}
+    assert rows["AP at IoU 0.50"] == ["0.750", "0.667"]
+    assert rows["AP, mean over IoU"] == ["0.750", "0.667"]
+    assert rows["precision at IoU 0.50"] == ["1.000", "1.000"]
+    assert rows["recall at IoU 0.50"] == ["0.750", "0.667"]
+    assert rows["F1 at IoU 0.50"] == ["0.833", "0.800"]
+    assert rows["pixel accuracy"] == ["0.955", "0.955"]
+    assert rows["pixel IoU"] == ["0.750", "0.667"]
+
+
+def test_score_as_json(scored):
+    done = run("score", "--labels", scored[0], "--predictions", scored[1], "--json")
+    found = json.loads(done.out)
+    assert (found["images"], found["nuclei"], found["predicted"]) == (2, 3, 2)
+    assert found["per_image_mean"]["AP"]["0.50"] == 0.75
+    assert found["per_image"]["a"]["AP50"] == 1
+    assert found["per_image"]["b"] == {
+        "nuclei": 2,
+        "predicted": 1,
+        "AP50": 0.5,
+        "mean_AP": 0.5,
+    }
+
+
+def test_score_names_what_it_cannot_compare(scored):
+    truth, found = scored
+    tifffile.imwrite(truth / "c.tif", np.zeros((5, 5), np.uint8))
+    tifffile.imwrite(truth / "d.tif", np.zeros((5, 5), np.uint8))
+    tifffile.imwrite(found / "d_labels.tif", np.zeros((5, 6), np.uint8))
+    tifffile.imwrite(truth / "e.tif", np.zeros((5, 5), np.float32))
+    tifffile.imwrite(found / "e.tif", np.zeros((5, 5), np.uint8))
+    done = run("score", "--labels", truth, "--predictions", found)
+    assert done.status == 1
+    assert f"c.tif: has no counterpart in {found}" in done.err
+    assert "d.tif: True and predicted labels must have one shape" in done.err
+    assert "e.tif: must hold one whole number a pixel; received float32" in done.err
+    assert "2 images" in done.out
+
+
+def test_score_of_nothing(tmp_path, scored):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done = run("score", "--labels", empty, "--predictions", scored[1])
+    assert done.status == 2
+    assert "no label images" in done.err
+    done = run("score", "--labels", tmp_path / "x", "--predictions", scored[1])
+    assert done.status == 2
+    assert "no folder" in done.err
+    done = run("score", "--labels", scored[0], "--predictions", empty)
+    assert done.status == 1
+    assert "counterpart" in done.err

@@ -1,0 +1,34 @@
+import dataclasses
+
+import pytest
+
+from napari_nucleiseg.models.registry import (
+    RUN_FILE,
+    TRAIN_FILE,
+    find_model,
+    save_model,
+)
+
+
+@pytest.fixture(autouse=True)
+def own_models(tmp_path, monkeypatch):
+    folder = tmp_path / "own models"
+    monkeypatch.setenv("NUCLEISEG_MODELS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def report(tmp_path):
+    folder = tmp_path / "report of a run"
+    (folder / "tensorboard").mkdir(parents=True)
+    (folder / "curves.csv").write_text("epoch,loss\n1,0.5\n")
+    (folder / "tensorboard" / "events.out").write_bytes(bytes(1000))
+    return folder
+
+
+@pytest.fixture
+def mine(own_models, report):
+    """A model of the user's own, with small files and a report."""
+    card = dataclasses.replace(find_model().card, name="mine", title="For mine")
+    files = {RUN_FILE: b"run" * 5000, TRAIN_FILE: b"train on" * 5000}
+    return save_model(own_models / "mine", card, files, report=report)

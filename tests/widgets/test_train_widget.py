@@ -1,0 +1,349 @@
+"""The real training widget in a real napari window, used as a biologist would."""
+
+import os
+import signal
+import sys
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QMessageBox
+
+from napari_nucleiseg.core.score import score_image
+from napari_nucleiseg.models.registry import find_model
+from napari_nucleiseg.models.run_folder import RunFolder
+from napari_nucleiseg.sample_data import load_sample
+
+from .conftest import wait_until_done
+
+TITLE = "Train a nuclei model"
+
+#: The child imports TensorFlow, on a machine that may be busy.
+PATIENCE = 240_000
+
+
+@pytest.fixture
+def models(monkeypatch, tmp_path):
+    """Keep the models made here out of the user's folder."""
+    folder = tmp_path / "models"
+    monkeypatch.setenv("NUCLEISEG_MODELS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def trainer(models, viewer, qtbot):
+    """The widget, docked, with two small real pairs open."""
+    for name, part in (("large", np.s_[:200, :200]), ("small", np.s_[:160, :160])):
+        sample = load_sample(name)
+        viewer.add_image(sample.image[part], name=name)
+        viewer.add_labels(sample.labels[part], name=f"{name} nuclei")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-nucleiseg", TITLE)
+    wait_for_check(qtbot, widget)
+    widget.form.more_form.set_values(
+        {"steps_per_epoch": 2, "batch_size": 1, "patch_size": 64}
+    )
+    yield SimpleNamespace(viewer=viewer, widget=widget)
+    if widget.is_training:
+        widget.cancel()
+        qtbot.waitUntil(lambda: not widget.is_training, timeout=20_000)
+
+
+def wait_for_check(qtbot, widget):
+    qtbot.waitUntil(lambda: widget.form.check is not None, timeout=20_000)
+
+
+def click(qtbot, button):
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def wait_for_epochs(qtbot, widget, n):
+    qtbot.waitUntil(
+        lambda: len(widget.curves.rows) >= n or not widget.is_training,
+        timeout=PATIENCE,
+    )
+    assert widget.is_training, widget.message_line.text()
+
+
+def wait_for_end(qtbot, widget):
+    qtbot.waitUntil(lambda: not widget.is_training, timeout=PATIENCE)
+
+
+def test_a_user_trains_stops_and_segments(trainer, qtbot):
+    viewer, widget = trainer.viewer, trainer.widget
+    _, segment = viewer.window.add_plugin_dock_widget(
+        "napari-nucleiseg", "Segment nuclei"
+    )
+    assert [row.image.name for row in widget.form.sources.rows] == ["large", "small"]
+    assert "nuclei in 2 images" in widget.form.check_line.text()
+    assert "on this computer" in widget.form.estimate_line.text()
+    widget.form.name_edit.setText("mine")
+    click(qtbot, widget.train_button)
+    assert widget.stop_button.isVisible()
+    assert not widget.form.isEnabled()
+    assert widget.progress.isVisible()
+    wait_for_epochs(qtbot, widget, 2)
+    assert widget.curves.isVisible()
+    assert widget.curves.rows[-1]["val_loss"] > 0
+    assert widget.picture.isVisible()
+    assert not widget.picture.pixmap().isNull()
+    click(qtbot, widget.stop_button)
+    assert not widget.stop_button.isEnabled()
+    wait_for_end(qtbot, widget)
+    assert widget.verdict.isVisible()
+    assert "AP@0.5" in widget.verdict.sentence.text()
+    if widget.waiting.isVisible():
+        # Two patches are little to learn from: it may not be better.
+        assert "mine" not in [
+            segment.model_box.itemText(i) for i in range(segment.model_box.count())
+        ]
+        click(qtbot, widget.waiting.keep_button)
+    assert not widget.waiting.isVisible()
+    assert widget.train_button.isVisible()
+    index = segment.model_box.findText("mine")
+    assert index >= 0
+    segment.model_box.setCurrentIndex(index)
+    segment.image_box.setCurrentIndex(segment.image_box.findText("large"))
+    click(qtbot, segment.run_button)
+    wait_until_done(qtbot, segment)
+    (layer,) = (x for x in viewer.layers if x.metadata.get("nucleiseg"))
+    assert layer.metadata["nucleiseg"]["model"] == "mine"
+    truth = viewer.layers["large nuclei"].data
+    assert score_image(truth, layer.data).average_precision(0.5) > 0.5
+    card = find_model("mine").card
+    assert card.training["base"] == "nuclei"
+    assert (find_model("mine").folder / "report" / "curves.png").is_file()
+    assert "tensorflow" not in sys.modules
+    assert "keras" not in sys.modules
+
+
+def test_cancel_throws_it_away_at_once(trainer, qtbot, models):
+    widget = trainer.widget
+    click(qtbot, widget.train_button)
+    qtbot.waitUntil(lambda: widget.process is not None, timeout=20_000)
+    start = time.monotonic()
+    click(qtbot, widget.cancel_button)
+    wait_for_end(qtbot, widget)
+    assert time.monotonic() - start < 5
+    assert widget.message_line.text().startswith("Cancelled; nothing was kept")
+    assert not list(models.glob("my-nuclei*"))
+    assert widget.train_button.isEnabled()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals on Windows")
+def test_a_killed_training_is_reported_and_resumed(trainer, qtbot):
+    widget = trainer.widget
+    click(qtbot, widget.train_button)
+    wait_for_epochs(qtbot, widget, 2)
+    os.kill(widget.process.pid, signal.SIGKILL)
+    wait_for_end(qtbot, widget)
+    assert "ended by the system (SIGKILL)" in widget.message_line.text()
+    assert "out of memory" in widget.message_line.text()
+    assert widget.waiting.isVisible()
+    assert not widget.train_button.isEnabled()
+    assert "Resume" in widget.train_button.toolTip()
+    seen = len(widget.curves.rows)
+    click(qtbot, widget.waiting.resume_button)
+    wait_for_epochs(qtbot, widget, seen + 1)
+    epochs = [row["epoch"] for row in widget.curves.rows]
+    assert epochs == sorted(set(epochs))
+    click(qtbot, widget.cancel_button)
+    wait_for_end(qtbot, widget)
+    assert not widget.waiting.isVisible()
+
+
+class FakeProcess:
+    """A training that goes on until it is told to end."""
+
+    def __init__(self, run):
+        self.run, self.stopped, self.killed, self.released = run, False, False, False
+        self.pid = 0
+
+    def wait(self, monitor):
+        while not (self.stopped or self.killed or self.released):
+            time.sleep(0.02)
+
+    def stop(self):
+        self.stopped = True
+
+    def kill(self):
+        self.killed = True
+
+    def let_go(self):
+        self.released = True
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    from napari_nucleiseg.widgets import train_widget
+
+    monkeypatch.setattr(train_widget, "TrainingProcess", FakeProcess)
+
+
+@pytest.mark.parametrize(
+    ("answer", "closes", "ending"),
+    [
+        ("Stop and keep the best", True, "released"),
+        ("Discard it", True, "killed"),
+        ("Go on training", False, None),
+    ],
+)
+def test_closing_napari_asks_what_shall_become_of_it(
+    trainer, qtbot, fake, answer, closes, ending
+):
+    widget = trainer.widget
+    click(qtbot, widget.train_button)
+    qtbot.waitUntil(lambda: widget.process is not None, timeout=20_000)
+    process = widget.process
+
+    def reply():
+        window = trainer.viewer.window._qt_window
+        (box,) = window.findChildren(QMessageBox)
+        assert "being trained" in box.text()
+        (button,) = (b for b in box.buttons() if b.text() == answer)
+        button.click()
+
+    QTimer.singleShot(200, reply)
+    event = SimpleNamespace()
+    from qtpy.QtGui import QCloseEvent
+
+    event = QCloseEvent()
+    held = widget._guard.eventFilter(trainer.viewer.window._qt_window, event)
+    assert held is not closes
+    assert [name for name in ("released", "killed") if getattr(process, name)] == (
+        [ending] if ending else []
+    )
+    process.killed = True
+
+
+def test_closing_the_dock_leaves_the_training_to_end_well(trainer, qtbot, fake):
+    widget = trainer.widget
+    click(qtbot, widget.train_button)
+    qtbot.waitUntil(lambda: widget.process is not None, timeout=20_000)
+    process = widget.process
+    trainer.viewer.window.remove_dock_widget(widget)
+    widget.deleteLater()
+    qtbot.waitUntil(lambda: process.released, timeout=10_000)
+
+
+def test_the_button_says_why_it_cannot_train(models, viewer, qtbot):
+    _, widget = viewer.window.add_plugin_dock_widget("napari-nucleiseg", TITLE)
+    assert not widget.train_button.isEnabled()
+    assert "Open an image, and a labels layer" in widget.train_button.toolTip()
+    viewer.add_image(np.random.default_rng(0).random((90, 90)), name="a")
+    labels = np.zeros((90, 90), int)
+    labels[10:20, 10:20] = 1
+    layer = viewer.add_labels(labels, name="b")
+    wait_for_check(qtbot, widget)
+    assert not widget.train_button.isEnabled()
+    assert "Only 1 nucleus painted" in widget.train_button.toolTip()
+    assert "Only 1 nucleus painted" in widget.form.check_line.text()
+    # Painting more brings the check up to date by itself.
+    for i in range(2, 9):
+        layer.selected_label = i
+        layer.brush_size = 5
+        layer.paint((40 if i % 2 else 70, 10 * i), i)
+    qtbot.waitUntil(lambda: "8 nuclei" in widget.form.check_line.text(), timeout=20_000)
+    assert widget.train_button.isEnabled()
+    widget.form.name_edit.setText("")
+    assert widget.train_button.toolTip() == "Give the new model a name."
+
+
+def test_a_name_that_will_not_do_is_said(trainer, qtbot, models):
+    widget = trainer.widget
+    widget.form.name_edit.setText("my model!")
+    click(qtbot, widget.train_button)
+    wait_for_end(qtbot, widget)
+    assert "1 to 64 letters, digits" in widget.message_line.text()
+    assert not list(models.glob("*.training"))
+
+
+def test_a_mask_of_one_value_is_split_on_request(models, viewer, qtbot):
+    sample = load_sample("large")
+    viewer.add_image(sample.image, name="large")
+    viewer.add_labels((sample.labels > 0).astype(int), name="mask")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-nucleiseg", TITLE)
+    wait_for_check(qtbot, widget)
+    assert "looks like a mask" in widget.form.check_line.text()
+    assert widget.form.split_button.isVisible()
+    click(qtbot, widget.form.split_button)
+    wait_for_check(qtbot, widget)
+    assert not widget.form.split_button.isVisible()
+    assert widget.train_button.isEnabled()
+    assert viewer.layers["mask"].data.max() == 1
+    assert viewer.layers["mask (split)"].data.max() > 5
+
+
+def test_only_what_lies_in_the_region_is_known(trainer, qtbot):
+    viewer, widget = trainer.viewer, trainer.widget
+    sources = widget.form.sources
+    sources.remove_row(sources.rows[1])
+    corners = np.array([[20, 20], [20, 120], [150, 120], [150, 20]])
+    viewer.add_shapes([corners], shape_type="polygon", name="done")
+    sources.labelled_box.setCurrentIndex(sources.labelled_box.findData("region"))
+    sources.region_box.setCurrentIndex(sources.region_box.findText("done"))
+    from napari_nucleiseg.widgets.regions import read_sources
+
+    (pair,), findings = read_sources(sources.sources())
+    assert not findings
+    assert not pair.known[:19].any()
+    assert not pair.known[:, 122:].any()
+    inside = pair.known[22:148, 22:118]
+    # All of it but nuclei that end at its edge.
+    assert inside[pair.labels[22:148, 22:118] == 0].all()
+    sources.labelled_box.setCurrentIndex(sources.labelled_box.findData("painted"))
+    (pair,), _ = read_sources(sources.sources())
+    assert pair.known[pair.labels > 0].all()
+    assert not pair.known.all()
+
+
+def test_a_folder_is_learnt_from(models, viewer, qtbot, tmp_path):
+    import tifffile
+
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for name in ("large", "small"):
+        sample = load_sample(name)
+        tifffile.imwrite(tmp_path / "images" / f"{name}.tif", sample.image)
+        labels = sample.labels.astype(np.uint16)
+        tifffile.imwrite(tmp_path / "masks" / f"{name}.tif", labels)
+    _, widget = viewer.window.add_plugin_dock_widget("napari-nucleiseg", TITLE)
+    widget.form.sources.set_folder(tmp_path)
+    wait_for_check(qtbot, widget)
+    assert widget.train_button.isEnabled()
+    assert "in 2 images" in widget.form.check_line.text()
+    widget.form.sources.set_folder(tmp_path / "images")
+    wait_for_check(qtbot, widget)
+    assert not widget.train_button.isEnabled()
+    assert "no images with labels" in widget.form.check_line.text()
+
+
+def test_layers_that_go_take_their_row_with_them(trainer, qtbot):
+    viewer, widget = trainer.viewer, trainer.widget
+    viewer.layers.remove("small")
+    assert [row.image.name for row in widget.form.sources.rows] == ["large"]
+    del viewer.layers["large nuclei"]
+    assert not widget.form.sources.rows
+    assert not widget.train_button.isEnabled()
+    assert not [x for x in viewer.layers if isinstance(x, Labels) and x.name == "large"]
+
+
+def test_an_interrupted_training_is_offered_when_the_widget_opens(
+    models, viewer, qtbot, tmp_path
+):
+    run = RunFolder(models / "before")
+    run.path.mkdir(parents=True)
+    for name in ("order.json", "state.npz"):
+        (run.path / name).write_text("{}")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-nucleiseg", TITLE)
+    assert widget.waiting.isVisible()
+    assert "“before” was interrupted" in widget.waiting.line.text()
+    click(qtbot, widget.waiting.resume_button)
+    # It is damaged: said, and nothing lost.
+    assert "cannot be gone on with" in widget.message_line.text()
+    assert run.exists
+    click(qtbot, widget.waiting.discard_button)
+    assert not run.exists
+    assert not widget.waiting.isVisible()
