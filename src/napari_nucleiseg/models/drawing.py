@@ -36,6 +36,8 @@ class Drawing:
 
     def epoch(self, result: TrainResult) -> None:
         """Draw the latest epoch, unless one was drawn just now."""
+        if len(result.history) == 2:
+            self._log.add(result.history[0])  # what training began with
         self._log.add(result.history[-1])
         now = time.monotonic()
         if now - self._last >= DRAW_EVERY:
@@ -50,7 +52,7 @@ class Drawing:
         write_panels(
             self._folder,
             [
-                (crop.image, crop.labels, found)
+                (crop.image, crop.labels, found, crop.known)
                 for crop, found in zip(
                     result.crops, result.latest.predicted, strict=True
                 )

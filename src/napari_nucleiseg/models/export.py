@@ -38,6 +38,14 @@ def _to_half(values: np.ndarray) -> np.ndarray:
     return np.clip(values, half.min, half.max).astype(np.float16).astype(np.float32)
 
 
+#: Convolutions that a normalisation after them is folded into.
+_FOLDING = (
+    keras.layers.Conv2D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.Conv2DTranspose,
+)
+
+
 def round_weights(network: keras.Model) -> None:
     """Round a network's kernels to half precision, in place.
 
@@ -51,14 +59,14 @@ def round_weights(network: keras.Model) -> None:
     Parameters
     ----------
     network : keras.Model
-        Each ``BatchNormalization`` follows a ``Conv2D`` without bias.
+        Each ``BatchNormalization`` follows one of `_FOLDING` without bias.
     """
     folded = set()
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             (node,) = layer._inbound_nodes
             conv = node.input_tensors[0]._keras_history.operation
-            if isinstance(conv, keras.layers.Conv2D) and not conv.use_bias:
+            if type(conv) in _FOLDING and not conv.use_bias:
                 _fold_scale(conv, layer)
                 folded.add(conv.name)
     for layer in network.layers:
@@ -68,7 +76,7 @@ def round_weights(network: keras.Model) -> None:
 
 
 def _fold_scale(
-    conv: keras.layers.Conv2D, norm: keras.layers.BatchNormalization
+    conv: keras.layers.Layer, norm: keras.layers.BatchNormalization
 ) -> None:
     """Move the scale of a normalisation into the kernel before it, and round that."""
     gamma, beta, mean, variance = (w.astype(np.float64) for w in norm.get_weights())
@@ -76,7 +84,9 @@ def _fold_scale(
     carries = gamma**2 > 2 * norm.epsilon
     scale = np.where(carries, np.abs(gamma) / np.sqrt(variance + norm.epsilon), 1.0)
     (kernel,) = conv.get_weights()
-    conv.set_weights([_to_half(kernel * scale)])
+    # The output channels are a kernel's last axis, or the last but one.
+    along = scale if type(conv) is keras.layers.Conv2D else scale[:, None]
+    conv.set_weights([_to_half(kernel * along)])
     variance = np.where(carries, gamma**2 - norm.epsilon, variance)
     factor = gamma / np.sqrt(variance + norm.epsilon)
     # What remains of the folded normalisation is a bias: choose the mean so that
@@ -144,7 +154,7 @@ def to_keras_file(network: keras.Model) -> bytes:
         with (
             zipfile.ZipFile(path) as loose,
             zipfile.ZipFile(
-                packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9
+                packed, "w", zipfile.ZIP_DEFLATED, compresslevel=6
             ) as tight,
         ):
             for entry in loose.infolist():
@@ -261,7 +271,6 @@ def _brief(card: ModelCard) -> dict[str, Any]:
 def _halvings(network: keras.Model) -> int:
     """Return how often a network halves its image."""
     pools = sum(isinstance(x, keras.layers.MaxPooling2D) for x in network.layers)
-    strided = sum(
-        type(x) is keras.layers.Conv2D and x.strides[0] == 2 for x in network.layers
-    )
+    shrinking = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+    strided = sum(type(x) in shrinking and x.strides[0] == 2 for x in network.layers)
     return pools + strided

@@ -273,7 +273,7 @@ def execute(run: RunFolder, monitor: Monitor | None = None) -> TrainOutcome:
         network = load_network(base.folder)
     else:
         network = find_architecture(order.architecture).build(
-            pretrained=order.pretrained and resume is None
+            pretrained=order.pretrained, fetch=resume is None
         )
     drawn = Drawing(run)
     try:

@@ -392,6 +392,9 @@ def fit_network(
     if given and first:
         monitor.report(Progress("Checking the model to start from", 0, 0))
         trainer.take_first(note=resume is None)
+        if resume is None:
+            row = trainer.result.history[0]
+            monitor.report(Progress("Epoch", 0, params.epochs, row))
     if resume is not None:
         trainer.restore(*resume)
     try:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from qtpy.QtCore import QEvent, QObject
-from qtpy.QtWidgets import QMessageBox, QWidget
+from qtpy.QtWidgets import QMainWindow, QMessageBox, QWidget
 
 
-class _Trains(Protocol):
-    viewer: Any
-
-    @property
-    def is_training(self) -> bool: ...
-    def let_go(self) -> None: ...
-    def cancel(self) -> None: ...
+def main_window(widget: QWidget) -> QMainWindow | None:
+    """Return the main window that a widget is docked in, floating or not."""
+    parent: QObject | None = widget
+    while parent is not None and not isinstance(parent, QMainWindow):
+        parent = parent.parent()
+    return parent
 
 
 class CloseGuard(QObject):
@@ -29,12 +28,17 @@ class CloseGuard(QObject):
     def __init__(self, widget: Any) -> None:
         super().__init__(widget)
         self._widget = widget
-        self._window: QWidget = widget.viewer.window._qt_window
-        self._window.installEventFilter(self)
+
+    def attach(self) -> None:
+        """Watch the window that the widget is docked in, once it is."""
+        # No reference to the window is kept: it would outlive its closing.
+        window = main_window(self._widget)
+        if window is not None:
+            window.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Hold the window's closing until the question is answered."""
-        closing = event.type() == QEvent.Type.Close and watched is self._window
+        closing = event.type() == QEvent.Type.Close and isinstance(watched, QMainWindow)
         if not closing or not self._widget.is_training:
             return False
         answer = self.ask()
@@ -49,7 +53,7 @@ class CloseGuard(QObject):
 
     def ask(self) -> bool | None:
         """Ask: True to stop and keep the best, False to discard, None to stay."""
-        box = QMessageBox(self._window)
+        box = QMessageBox(main_window(self._widget))
         box.setIcon(QMessageBox.Icon.Question)
         box.setWindowTitle("A model is being trained")
         box.setText("A model is being trained. Stop it, and keep the best so far?")

@@ -91,7 +91,31 @@ class Curves(FigureCanvasQTAgg):
         self.draw_idle()
 
 
-class Picture(QLabel):
+class Picture(QWidget):
+    """What the network finds now, under a line that says what is what."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image = _WidePicture()
+        caption = QLabel("Held out: the image, your labels, found now")
+        caption.setWordWrap(True)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(caption)
+        column.addWidget(self.image)
+
+    def show_file(self, path: Path) -> None:
+        """Show a picture file; one that is not there is passed over."""
+        self.image.show_file(path)
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is a picture to be seen."""
+        return not self.image.pixmap().isNull() and self.isVisible()
+
+
+class _WidePicture(QLabel):
     """A picture that is as wide as the dock."""
 
     def __init__(self) -> None:

@@ -25,7 +25,7 @@ from napari_nucleiseg.models.process import (
     TrainingProcess,
 )
 from napari_nucleiseg.models.run_folder import RunFolder
-from napari_nucleiseg.widgets.closing import CloseGuard
+from napari_nucleiseg.widgets.closing import CloseGuard, main_window
 from napari_nucleiseg.widgets.job import Job
 from napari_nucleiseg.widgets.models_panel import ModelsPanel
 from napari_nucleiseg.widgets.preparing import prepare_run
@@ -148,6 +148,11 @@ class TrainWidget(QWidget):
         self.models_panel.changed.connect(self._on_models_changed)
         self._guard = CloseGuard(self)
         self.destroyed.connect(functools.partial(_let_go, callbacks, self.__dict__))
+
+    def showEvent(self, event: Any) -> None:
+        """Watch the window's closing, once there is one."""
+        super().showEvent(event)
+        self._guard.attach()
 
     def _on_layers_changed(self, event: Any = None) -> None:
         self.form.sources.refresh()
@@ -338,17 +343,17 @@ class TrainWidget(QWidget):
     def _on_models_changed(self) -> None:
         self.form.refresh_models()
         self.models_panel.refresh()
-        for widget in _segment_widgets(self.viewer):
+        for widget in _segment_widgets(self):
             widget.refresh_models()
         self._update()
 
 
-def _segment_widgets(viewer: Any) -> list[Any]:
-    """Return the segment widgets that are open in a viewer."""
+def _segment_widgets(widget: QWidget) -> list[Any]:
+    """Return the segment widgets that are open beside a widget."""
     from napari_nucleiseg.widgets.segment_widget import SegmentWidget
 
-    window = viewer.window._qt_window
-    return list(window.findChildren(SegmentWidget))
+    window = main_window(widget)
+    return [] if window is None else list(window.findChildren(SegmentWidget))
 
 
 def _add(column: QVBoxLayout, part: QWidget | QHBoxLayout) -> None:
