@@ -1,53 +1,129 @@
 """Score a model on a data set with a fixed split: the figures in its card and the docs.
 
     python benchmarks/accuracy.py --data DSB2018_FOLDER [--model NAME|FOLDER]
-        [--splits val test] [--pairs FOLDER] [--json FILE] [--update-card]
+        [--splits val test] [--pairs FOLDER] [--json FILE]
+        [--update-card] [--docs docs/accuracy.md] [--gallery]
 
-`--pairs` scores a folder of X_image.tif and X_labels.tif besides: another lab's images.
+`--update-card` fits the confidence on `val` and writes it and the figures into the
+model's card; without it, the confidence is the card's own. `--docs` writes the tables
+between the comments of that file, and the curve of AP over IoU, and with `--gallery` the
+best, the typical and the worst images of `test`, into `images` beside it. `--pairs`
+scores a folder of X_image.tif and X_labels.tif besides: another lab's images.
 
 Everything is as a user gets it: `segment()` with nothing set but the model.
 """
 
 import argparse
-import csv
 import dataclasses
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-import tifffile
+import numpy as np
 
-from napari_nucleiseg.core.score import ImageScore, score_image, summarise
-from napari_nucleiseg.models.registry import DEFAULT_MODEL, find_model
+from calibration import auroc, cross_validate, off, ranking_table, reliability_table
+from images import KINDS, list_images, read_numbered
+from napari_nucleiseg.core.confidence import (
+    Calibration,
+    fit_calibration,
+    nucleus_features,
+)
+from napari_nucleiseg.core.instances import label_confidence
+from napari_nucleiseg.core.monitor import SilentMonitor
+from napari_nucleiseg.core.score import (
+    THRESHOLDS,
+    ImageScore,
+    find_overlaps,
+    match,
+    score_image,
+    summarise,
+)
+from napari_nucleiseg.core.segmentation import label_planes
+from napari_nucleiseg.models.registry import DEFAULT_MODEL, Model, find_model
 from napari_nucleiseg.models.segmenting import segment
+from report import markdown, put
 
-KINDS = ("fluo", "color", "brightfield-gray")
-
-
-def score_split(
-    data: Path, split: str, model: str, **how: float | None
-) -> dict[str, list[ImageScore]]:
-    """Segment and score every image of a split, by kind of image."""
-    with (data / "split.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == split]
-    scores: dict[str, list[ImageScore]] = {kind: [] for kind in KINDS}
-    for row in rows:
-        image = tifffile.imread(data / "images" / f"{row['id']}.tif")
-        truth = tifffile.imread(data / "masks" / f"{row['id']}.tif")
-        result = segment(image, model, rgb=image.ndim == 3, **how)
-        scores[row["kind"]].append(score_image(truth, result.labels))
-    return scores
+#: The split that the confidence is fitted on.
+FIT_ON = "val"
 
 
-def score_pairs(folder: Path, model: str) -> list[ImageScore]:
+@dataclass(frozen=True)
+class Scored:
+    """An image, what was found in it, and how right that is.
+
+    Parameters
+    ----------
+    name, kind, field : str
+        Of the image; see `images.TestImage`.
+    image, truth, labels : numpy.ndarray
+        The image, its true labels and those found.
+    score : ImageScore
+        How they compare.
+    features : numpy.ndarray
+        ``(n, 4)`` of the nuclei found; see `core.confidence.nucleus_features`.
+    plain : numpy.ndarray
+        ``(n,)``, their mean nucleus maps.
+    matched : numpy.ndarray
+        ``(n,)`` bool: whether each matches a true nucleus at IoU 0.5.
+    """
+
+    name: str
+    kind: str
+    field: str
+    image: np.ndarray
+    truth: np.ndarray
+    labels: np.ndarray
+    score: ImageScore
+    features: np.ndarray
+    plain: np.ndarray
+    matched: np.ndarray
+
+
+def measure(
+    name: str, kind: str, field: str, image: np.ndarray, truth: np.ndarray, model: str
+) -> Scored:
+    """Segment an image as a user would, and compare with the truth."""
+    found = segment(image, model, rgb=image.ndim == 3)
+    features, plain = (
+        label_planes(
+            found.planes,
+            found.settings,
+            found.labels.shape,
+            SilentMonitor(),
+            confidence=judge,
+        )[1]
+        for judge in (nucleus_features, label_confidence)
+    )
+    overlaps = find_overlaps(truth, found.labels)
+    hit = overlaps.predicted_ids[match(overlaps.iou(), 0.5)[1]]
+    matched = np.isin(np.arange(1, found.count + 1), hit)
+    score = score_image(truth, found.labels)
+    return Scored(
+        name, kind, field, image, truth, found.labels, score, features, plain, matched
+    )
+
+
+def score_split(data: Path, split: str, model: str) -> list[Scored]:
+    """Segment and score every image of a split."""
+    return [
+        measure(one.name, one.kind, one.field, *one.read(), model)
+        for one in list_images(data, split)
+    ]
+
+
+def score_pairs(folder: Path, model: str) -> list[Scored]:
     """Segment and score every X_image.tif of a folder against its X_labels.tif."""
     return [
-        score_image(
-            tifffile.imread(path.with_name(path.name.replace("_image", "_labels"))),
-            segment(tifffile.imread(path), model).labels,
-        )
-        for path in sorted(folder.glob("*_image.tif"))
+        measure(name, "another lab's", name, image, truth, model)
+        for name, image, truth in read_numbered(folder)
     ]
+
+
+def by_kind(scored: list[Scored]) -> dict[str, list[Scored]]:
+    """Return the images of each kind there is, and all of them as a kind of its own."""
+    kinds = {kind: [one for one in scored if one.kind == kind] for kind in KINDS}
+    return {kind: some for kind, some in (*kinds.items(), ("all", scored)) if some}
 
 
 def figures(scores: list[ImageScore]) -> dict:
@@ -73,26 +149,115 @@ def figures(scores: list[ImageScore]) -> dict:
 
 def table(by_split: dict) -> str:
     """Return the figures as a Markdown table."""
-    lines = [
-        "| split | kind | images | nuclei | AP@0.5 | @0.75 | @0.9 | mean .5:.95 | "
-        "pooled AP@0.5 | pooled mean | pixel accuracy |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    header = "split | kind | images | nuclei | AP@0.5 | @0.75 | @0.9 | mean .5:.95"
+    header += " | pooled AP@0.5 | pooled mean | pixel accuracy"
+    rows: list[list[object]] = []
     for split, kinds in by_split.items():
         for kind, found in kinds.items():
             mean, pooled = found["per_image_mean"], found["pooled"]
-            cells = [mean["AP50"], mean["AP75"], mean["AP90"], mean["mean_AP"]]
-            cells += [pooled["AP50"], pooled["mean_AP"], mean["pixel_accuracy"]]
-            numbers = " | ".join(f"{cell:.3f}" for cell in cells)
-            lines.append(
-                f"| {split} | {kind} | {found['images']} | {found['nuclei']} | "
-                f"{numbers} |"
-            )
-    return "\n".join(lines)
+            row = [split, kind, found["images"], found["nuclei"]]
+            row += [mean["AP50"], mean["AP75"], mean["AP90"], mean["mean_AP"]]
+            row += [pooled["AP50"], pooled["mean_AP"], mean["pixel_accuracy"]]
+            rows.append(row)
+    return markdown(header.split(" | "), rows)
+
+
+def curve(scored: list[Scored]) -> list[float]:
+    """Return the per-image mean of AP at each of `THRESHOLDS`."""
+    return [
+        float(np.mean([one.score.average_precision(t) for one in scored]))
+        for t in THRESHOLDS
+    ]
+
+
+def curve_table(curves: dict[str, list[float]]) -> str:
+    """Return AP over IoU as a Markdown table."""
+    header = ["AP at IoU", *(f"{t:.2f}" for t in THRESHOLDS)]
+    return markdown(header, [[name, *values] for name, values in curves.items()])
+
+
+def pool(scored: list[Scored]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return features, matched and mean nucleus maps of all nuclei of some images."""
+    return (
+        np.concatenate([one.features for one in scored]),
+        np.concatenate([one.matched for one in scored]),
+        np.concatenate([one.plain for one in scored]),
+    )
+
+
+def fit(scored: list[Scored]) -> Calibration:
+    """Fit the confidence on scored images."""
+    features, matched, _ = pool(scored)
+    return fit_calibration(
+        features,
+        matched,
+        fitted_on={"split": FIT_ON, "images": len(scored), "IoU": 0.5},
+    )
+
+
+def judge_confidence(
+    sets: dict[str, list[Scored]], calibration: Calibration | None, fitted: bool
+) -> tuple[str, dict]:
+    """Return what the confidences are worth, as Markdown and as figures.
+
+    Parameters
+    ----------
+    sets : dict
+        Split to its scored images.
+    calibration : Calibration or None
+        The model's.
+    fitted : bool
+        Whether it was fitted on `FIT_ON` here: then that split's confidences are
+        cross-validated.
+    """
+    reliability, ranking, record = {}, {}, {}
+    for split, scored in sets.items():
+        for kind, some in by_kind(scored).items():
+            features, matched, plain = pool(some)
+            if calibration is None:
+                given = plain
+            elif fitted and split == FIT_ON:
+                if kind != "all":
+                    continue
+                groups = [one.field for one in some for _ in range(one.plain.size)]
+                given = cross_validate(features, matched, groups)
+                kind = "all, cross-validated"
+            else:
+                given = calibration.confidence(features)
+            ranking[f"{split} {kind}"] = matched, given, plain
+            if kind.startswith("all"):
+                reliability[split] = matched, given
+            record[f"{split} {kind}"] = {
+                "AUROC": auroc(matched, given),
+                "off_by": off(matched, given),
+            }
+    text = f"{reliability_table(reliability)}\n\n{ranking_table(ranking)}"
+    return text, record
+
+
+def pick(scored: list[Scored]) -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+    """Return the best, the typical and the worst image, by mean AP."""
+    order = sorted(scored, key=lambda one: one.score.mean_average_precision())
+    places = {"best": -1, "typical": len(order) // 2, "worst": 0}
+    if len(order) < 3:
+        del places["typical"]
+    out = []
+    for word, place in places.items():
+        one = order[place]
+        ap, mean = one.score.average_precision(0.5), one.score.mean_average_precision()
+        title = f"{word}: AP@0.5 {ap:.2f}, mean {mean:.2f}"
+        out.append((title, one.image, one.truth, one.labels))
+    return out
+
+
+def update_card(model: Model, by_split: dict, calibration: Calibration) -> None:
+    """Write figures and confidence into the model's card."""
+    card = dataclasses.replace(model.card, figures=by_split, calibration=calibration)
+    (model.folder / "card.json").write_text(card.to_json(), encoding="utf-8")
 
 
 def main() -> None:
-    """Print the table; write it down where asked."""
+    """Print the tables; write them down where asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default=DEFAULT_MODEL)
@@ -100,29 +265,57 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--update-card", action="store_true")
+    parser.add_argument("--docs", type=Path)
+    parser.add_argument("--gallery", action="store_true")
     args = parser.parse_args()
+    if args.update_card and FIT_ON not in args.splits:
+        parser.error(f"--update-card needs the split {FIT_ON}: the confidence's")
+    if args.gallery and args.docs is None:
+        parser.error("--gallery needs --docs, to know where the picture goes")
     start = time.perf_counter()
-    by_split = {}
-    for split in args.splits:
-        scores = score_split(args.data, split, args.model)
-        everything = [score for kind in scores.values() for score in kind]
-        by_split[split] = {
-            kind: figures(found)
-            for kind, found in (*scores.items(), ("all", everything))
-            if found
+    model = find_model(args.model)
+    sets = {split: score_split(args.data, split, args.model) for split in args.splits}
+    by_split = {
+        split: {
+            kind: figures([one.score for one in some])
+            for kind, some in by_kind(scored).items()
         }
-    shown = dict(by_split)
+        for split, scored in sets.items()
+    }
+    calibration = fit(sets[FIT_ON]) if args.update_card else model.card.calibration
+    if args.update_card:
+        update_card(model, by_split, calibration)
+    shown, last = dict(by_split), args.splits[-1]
+    curves = {
+        f"{last} {kind}": curve(some) for kind, some in by_kind(sets[last]).items()
+    }
     if args.pairs:
-        found = figures(score_pairs(args.pairs, args.model))
-        shown[args.pairs.name] = {"another lab's": found}
-    print(table(shown))
+        name = args.pairs.name
+        sets[name] = score_pairs(args.pairs, args.model)
+        shown[name] = {"another lab's": figures([one.score for one in sets[name]])}
+        curves[f"{name} (another lab's)"] = curve(sets[name])
+    worth, record = judge_confidence(sets, calibration, args.update_card)
+    texts = {"table": table(shown), "curve": curve_table(curves), "confidence": worth}
+    print("\n\n".join(texts.values()))
     print(f"\n{time.perf_counter() - start:.0f} s")
     if args.json:
-        args.json.write_text(json.dumps(by_split, indent=1) + "\n")
-    if args.update_card:
-        model = find_model(args.model)
-        card = dataclasses.replace(model.card, figures=by_split)
-        (model.folder / "card.json").write_text(card.to_json(), encoding="utf-8")
+        record = {"figures": shown, "curves": curves, "confidence": record}
+        args.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    if args.docs:
+        # Imported when needed: Matplotlib takes its time.
+        from pictures import draw_curve, draw_gallery
+
+        for section, text in texts.items():
+            put(args.docs, section, text)
+        folder = args.docs.parent / "images"
+        draw_curve(curves, folder / "ap_curve.png")
+        if args.gallery:
+            kinds = {
+                kind: pick(some)
+                for kind, some in by_kind(sets[last]).items()
+                if kind != "all"
+            }
+            draw_gallery(kinds, folder / "gallery.png")
 
 
 if __name__ == "__main__":

@@ -1,20 +1,41 @@
 """Take the pictures in the README and the docs from the running program.
 
-    xvfb-run -a -s "-screen 0 1600x1000x24" python docs/screenshots.py
+    xvfb-run -a -s "-screen 0 1600x1000x24" python docs/screenshots.py [PART …]
 
-Each step is what a user does, in a real napari window; nothing is drawn by hand.
+Each step is what a user does, in a real napari window; nothing is drawn by hand. Parts
+are segment, confidence, score and train; all of them if none is named. The training is
+a real one, too short to be a good one: only to show what it looks like.
 """
 
+import argparse
+import os
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import napari
 from PIL import Image
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_nucleiseg.demo import PLUGIN, WIDGET
+from napari_nucleiseg.sample_data import load_sample
+from napari_nucleiseg.widgets.review import ReviewPanel
 
 OUT = Path(__file__).parent / "images"
+
+#: The widgets, as napari's menu calls them.
+TRAIN, SCORE = "Train a nuclei model", "Score nuclei labels"
+
+#: A training of a minute or two on two cores.
+SHORT = {"steps_per_epoch": 8, "batch_size": 4, "patch_size": 128}
+
+#: Epochs of that training, and the one after which its picture is taken.
+EPOCHS, DURING = 10, 6
+
+#: No part takes longer on a busy computer, seconds.
+PATIENCE = 1200
 
 
 def pump(seconds: float) -> None:
@@ -25,56 +46,168 @@ def pump(seconds: float) -> None:
         time.sleep(0.01)
 
 
-def shoot(viewer: napari.Viewer, name: str) -> None:
-    """Save the whole window as a small PNG."""
-    pump(0.4)
-    picture = Image.fromarray(viewer.screenshot(canvas_only=False, flash=False))
-    path = OUT / f"{name}.png"
-    picture.convert("RGB").quantize(200).save(path, optimize=True)
-    print(path)
-
-
-def open_window(sample: str) -> tuple[napari.Viewer, object]:
-    """Open napari with a sample and the widget docked, as the demo does."""
-    viewer = napari.Viewer(title="napari")
-    viewer.window.resize(1280, 800)
-    viewer.open_sample(PLUGIN, sample)
-    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
-    pump(0.5)
-    return viewer, widget
-
-
-def wait(widget: object) -> None:
-    """Wait for a run or a relabelling to end."""
-    while widget.is_running:
+def wait_until(done: Callable[[], bool], what: str) -> None:
+    """Let the window work until something has happened."""
+    end = time.monotonic() + PATIENCE
+    while not done():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what} took longer than {PATIENCE} s.")
         pump(0.02)
 
 
-def main() -> None:
-    """Go through one use of the widget per sample."""
-    OUT.mkdir(exist_ok=True)
-    viewer, widget = open_window("crowded")
+def save(viewer: napari.Viewer, name: str) -> None:
+    """Save the whole window, as it is just now, as a PNG."""
+    picture = Image.fromarray(viewer.screenshot(canvas_only=False, flash=False))
+    path = OUT / f"{name}.png"
+    # In all its colours: with fewer, those of a small legend would be the first to go.
+    picture.convert("RGB").save(path, optimize=True)
+    print(path)
+
+
+def shoot(viewer: napari.Viewer, name: str) -> None:
+    """Save the whole window once it has come to rest."""
+    pump(0.4)
+    save(viewer, name)
+
+
+def open_napari(height: int = 800) -> napari.Viewer:
+    """Open an empty window."""
+    viewer = napari.Viewer(title="napari")
+    viewer.window.resize(1280, height)
+    return viewer
+
+
+def dock(viewer: napari.Viewer, name: str) -> Any:
+    """Dock one of the plugin's widgets, as its menu does."""
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name)
+    pump(0.5)
+    viewer.reset_view()
+    return widget
+
+
+def segment(viewer: napari.Viewer, widget: Any) -> None:
+    """Press Segment, and wait for the labels."""
+    widget.run_button.click()
+    wait_until(lambda: not widget.is_running, "Segmenting")
+
+
+def scroll_to(widget: Any, part: QWidget) -> None:
+    """Scroll the training widget until a part of it is at the top."""
+    pump(0.3)
+    bar = widget.scroll.verticalScrollBar()
+    bar.setValue(part.mapTo(widget.scroll.widget(), part.rect().topLeft()).y() - 6)
+
+
+def shoot_segment() -> None:
+    """Open a sample, segment it, move a slider; then three other kinds of image."""
+    viewer = open_napari()
+    viewer.open_sample(PLUGIN, "crowded")
+    widget = dock(viewer, WIDGET)
     shoot(viewer, "1-ready")
     widget.run_button.click()
     pump(0.2)
-    shoot_running = widget.is_running
-    if shoot_running:
-        picture = Image.fromarray(viewer.screenshot(canvas_only=False, flash=False))
-        picture.convert("RGB").quantize(200).save(OUT / "2-running.png", optimize=True)
-    wait(widget)
+    if widget.is_running:
+        save(viewer, "2-running")
+    wait_until(lambda: not widget.is_running, "Segmenting")
     shoot(viewer, "3-result")
     widget.advanced.expand(animate=False)
     widget.form.controls["min_area"].setValue(500)
-    wait(widget)
+    wait_until(lambda: not widget.is_running, "Relabelling")
     shoot(viewer, "4-sliders")
     viewer.close()
     for sample in ("tissue", "large", "fields"):
-        viewer, widget = open_window(sample)
-        widget.run_button.click()
-        wait(widget)
+        viewer = open_napari()
+        viewer.open_sample(PLUGIN, sample)
+        segment(viewer, dock(viewer, WIDGET))
         viewer.layers[-1].contour = 2
         shoot(viewer, f"5-{sample}")
         viewer.close()
+
+
+def shoot_confidence() -> None:
+    """Colour nuclei by confidence, and go to the most doubtful one."""
+    viewer = open_napari()
+    viewer.open_sample(PLUGIN, "small")
+    widget = dock(viewer, WIDGET)
+    segment(viewer, widget)
+    review = widget.findChild(ReviewPanel)
+    review.colour_box.click()
+    shoot(viewer, "6-confidence")
+    review.next_button.click()
+    viewer.layers[-1].contour = 1
+    shoot(viewer, "6-next")
+    viewer.close()
+
+
+def shoot_score() -> None:
+    """Compare what Segment finds with the true nuclei."""
+    viewer = open_napari()
+    viewer.open_sample(PLUGIN, "small")
+    widget = dock(viewer, WIDGET)
+    segment(viewer, widget)
+    viewer.window.remove_dock_widget(widget)
+    viewer.add_labels(load_sample("small").labels, name="True nuclei")
+    widget = dock(viewer, SCORE)
+    widget.run_button.click()
+    wait_until(lambda: not widget.is_running, "Scoring")
+    shoot(viewer, "7-score")
+    viewer.close()
+
+
+def shoot_train() -> None:
+    """Teach the bundled model with two images and their true nuclei."""
+    viewer = open_napari(height=900)
+    right = 0
+    for name in ("small", "large"):
+        sample = load_sample(name)
+        viewer.add_image(sample.image, name=name, translate=(0, right), gamma=0.8)
+        layer = viewer.add_labels(
+            sample.labels, name=f"{name} nuclei", translate=(0, right)
+        )
+        layer.contour = 2
+        right += sample.image.shape[1] + 20
+    widget = dock(viewer, TRAIN)
+    wait_until(lambda: widget.form.check is not None, "Checking")
+    shoot(viewer, "8-train-before")
+    widget.form.form.set_values({"epochs": EPOCHS})
+    widget.form.more_form.set_values(SHORT)
+    wait_until(widget.train_button.isEnabled, "Checking")
+    widget.train_button.click()
+    wait_until(
+        lambda: len(widget.curves.rows) > DURING or not widget.is_training, "Training"
+    )
+    scroll_to(widget, widget.stop_button)
+    shoot(viewer, "8-train-during")
+    wait_until(lambda: not widget.is_training, "Training")
+    widget.my_models.expand(animate=False)
+    scroll_to(widget, widget.message_line)
+    shoot(viewer, "8-train-after")
+    viewer.close()
+
+
+PARTS = {
+    "segment": shoot_segment,
+    "confidence": shoot_confidence,
+    "score": shoot_score,
+    "train": shoot_train,
+}
+
+
+def main() -> None:
+    """Take the pictures of the parts that are named."""
+    parser = argparse.ArgumentParser(description="Take the pictures in the docs.")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)"
+    )
+    parts = parser.parse_args().parts or list(PARTS)
+    if unknown := sorted(set(parts) - set(PARTS)):
+        parser.error(f"PART must be one of {', '.join(PARTS)}; received {unknown[0]}")
+    OUT.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        # The models made here are not the user's.
+        os.environ["NUCLEISEG_MODELS"] = folder
+        for part in parts:
+            PARTS[part]()
 
 
 if __name__ == "__main__":

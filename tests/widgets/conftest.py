@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from napari.layers import Labels
+from qtpy.QtCore import Qt
 
 from napari_nucleiseg.core.instances import InstanceSettings
 from napari_nucleiseg.widgets import segment_widget
@@ -59,6 +61,14 @@ def slow(monkeypatch):
 
 def wait_until_done(qtbot, widget, timeout=60_000):
     qtbot.waitUntil(lambda: not widget.is_running, timeout=timeout)
+
+
+def press(qtbot, widget):
+    qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
+
+
+def result_layers(viewer):
+    return [layer for layer in viewer.layers if isinstance(layer, Labels)]
 
 
 def squares(shape=(2000, 2000), step=40, side=20):

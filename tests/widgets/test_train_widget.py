@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QMessageBox
 
 from napari_nucleiseg.core.score import score_image
@@ -205,9 +206,6 @@ def test_closing_napari_asks_what_shall_become_of_it(
         button.click()
 
     QTimer.singleShot(200, reply)
-    event = SimpleNamespace()
-    from qtpy.QtGui import QCloseEvent
-
     event = QCloseEvent()
     held = widget._guard.eventFilter(trainer.viewer.window._qt_window, event)
     assert held is not closes
@@ -215,6 +213,7 @@ def test_closing_napari_asks_what_shall_become_of_it(
         [ending] if ending else []
     )
     process.killed = True
+    qtbot.waitUntil(lambda: not widget.is_training, timeout=10_000)
 
 
 def test_closing_the_dock_leaves_the_training_to_end_well(trainer, qtbot, fake):
@@ -270,7 +269,7 @@ def test_a_mask_of_one_value_is_split_on_request(models, viewer, qtbot):
     click(qtbot, widget.form.split_button)
     wait_for_check(qtbot, widget)
     assert not widget.form.split_button.isVisible()
-    assert widget.train_button.isEnabled()
+    assert widget.train_button.isEnabled(), widget.train_button.toolTip()
     assert viewer.layers["mask"].data.max() == 1
     assert viewer.layers["mask (split)"].data.max() > 5
 
@@ -337,7 +336,7 @@ def test_an_interrupted_training_is_offered_when_the_widget_opens(
     for name in ("order.json", "state.npz"):
         (run.path / name).write_text("{}")
     _, widget = viewer.window.add_plugin_dock_widget("napari-nucleiseg", TITLE)
-    assert widget.waiting.isVisible()
+    qtbot.waitUntil(widget.waiting.isVisible, timeout=10_000)
     assert "“before” was interrupted" in widget.waiting.line.text()
     click(qtbot, widget.waiting.resume_button)
     # It is damaged: said, and nothing lost.

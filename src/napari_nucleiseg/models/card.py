@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from napari_nucleiseg.core.confidence import Calibration
 from napari_nucleiseg.core.instances import MAPS, InstanceSettings
 from napari_nucleiseg.models.verdict import Verdict
 
@@ -48,6 +49,8 @@ class ModelCard:
         What is done to the contrast before the network.
     thresholds : InstanceSettings
         Turn maps into labels.
+    calibration : Calibration or None
+        Turns maps into confidences; None gives the mean nucleus map.
     data, training, figures : dict
         What it was trained on, how, and its figures on images kept apart.
     files : dict
@@ -66,6 +69,7 @@ class ModelCard:
     architecture: str = "nuclei"
     multiple: int = 32
     normalisation: str = "each channel from its 1st to its 99.9th percentile to 0-1"
+    calibration: Calibration | None = None
     data: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
@@ -108,6 +112,8 @@ class ModelCard:
                     "napari-nucleiseg does not know"
                 )
             values["thresholds"] = InstanceSettings(**values["thresholds"])
+            if values.get("calibration") is not None:
+                values["calibration"] = Calibration(**values["calibration"])
             for name in ("diameter_range", "maps"):
                 if name in values:
                     values[name] = tuple(values[name])

@@ -234,6 +234,7 @@ def save_network(
         architecture=architecture,
         multiple=design.multiple,
         thresholds=thresholds or InstanceSettings(),
+        calibration=base.calibration if base else None,
         data=data or {},
         training={
             "base": base and base.name,

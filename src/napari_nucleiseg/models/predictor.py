@@ -73,7 +73,7 @@ class LitePredictor:
 
     Attributes
     ----------
-    name, channels, diameter, diameter_range, settings, multiple
+    name, channels, diameter, diameter_range, settings, multiple, calibration
         From the model's card; see `core.pipeline.Predictor`.
     """
 
@@ -88,6 +88,7 @@ class LitePredictor:
         self.diameter_range = card.diameter_range
         self.settings = card.thresholds
         self.multiple = card.multiple
+        self.calibration = card.calibration
         self._interpreter = Interpreter(
             str(model.folder / RUN_FILE), num_threads=threads or os.cpu_count() or 1
         )

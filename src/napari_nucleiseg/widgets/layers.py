@@ -10,7 +10,7 @@ import pandas as pd
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
-from napari_nucleiseg.core.pipeline import Segmentation
+from napari_nucleiseg.core.segmentation import Segmentation
 
 #: Key in a labels layer's metadata for what made it.
 RECORD = "nucleiseg"
@@ -30,7 +30,7 @@ class ChannelChoice:
     label : str
         For the user.
     channel, channel_axis : int or None
-        See `core.pipeline.to_planes`.
+        See `core.planes.to_planes`.
     """
 
     label: str

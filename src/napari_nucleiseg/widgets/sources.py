@@ -89,8 +89,12 @@ class PairRow(QFrame):
 
     def choose(self, image: Image, labels: Labels) -> None:
         """Choose a pair."""
-        self.image_box.setCurrentIndex(self.image_box.findData(image))
-        self.labels_box.setCurrentIndex(self.labels_box.findData(labels))
+        for box, layer in ((self.image_box, image), (self.labels_box, labels)):
+            # Compared by ==: a plugin's viewer hands out layers in wrappings.
+            for i in range(box.count()):
+                if box.itemData(i) == layer:
+                    box.setCurrentIndex(i)
+                    break
 
     def _on_image_chosen(self, *_: object) -> None:
         layer = self.image

@@ -30,6 +30,9 @@ from napari_nucleiseg.widgets.controls import duration
 #: Height of the curves, pixels.
 CURVES_HEIGHT = 260
 
+#: Room above and below the curve of the AP.
+AP_MARGIN = 0.1
+
 #: Colours that colour-blind people can tell apart, on dark and on light.
 _TRAIN, _HELD_OUT, _AP = "#E69F00", "#56B4E9", "#009E73"
 
@@ -86,7 +89,23 @@ class Curves(FigureCanvasQTAgg):
                 spine.set_color(text)
             axes.grid(alpha=0.25)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        self._loss.legend(fontsize=8, labelcolor=text, frameon=False, loc="upper right")
+        # Beside the title: inside, it would lie on the curves.
+        self._loss.legend(
+            fontsize=8,
+            labelcolor=text,
+            frameon=False,
+            ncols=2,
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
+            borderpad=0,
+            borderaxespad=0.3,
+        )
+        found = [row["val_AP50"] for row in self.rows if "val_AP50" in row]
+        if found:
+            # A change of a hundredth shall not look like a leap.
+            self._ap.set_ylim(
+                max(min(found) - AP_MARGIN, -0.02), min(max(found) + AP_MARGIN, 1.02)
+            )
         self._ap.set_xlabel("Epoch", fontsize=8, color=text)
         self.draw_idle()
 
@@ -97,7 +116,9 @@ class Picture(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.image = _WidePicture()
-        caption = QLabel("Held out: the image, your labels, found now")
+        caption = QLabel(
+            "Held out: the image, your labels, and what is found now. Orange: no match."
+        )
         caption.setWordWrap(True)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

@@ -260,6 +260,7 @@ class TrainWidget(QWidget):
             self.process.let_go()
         if self._job is not None:
             self._job.quit()
+            self._end()
 
     def _on_progress(self, progress: Progress) -> None:
         if self._job is None:
@@ -377,3 +378,4 @@ def _let_go(
     for job in (state.get("_job"), form.check_job):
         if job is not None:
             job.quit()
+    state["_job"] = None
