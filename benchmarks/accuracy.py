@@ -6,9 +6,9 @@
 
 `--update-card` fits the confidence on `val` and writes it and the figures into the
 model's card; without it, the confidence is the card's own. `--docs` writes the tables
-between the comments of that file, and the curve of AP over IoU, and with `--gallery` the
-best, the typical and the worst images of `test`, into `images` beside it. `--pairs`
-scores a folder of X_image.tif and X_labels.tif besides: another lab's images.
+between the comments of that file, and the curve of AP over IoU into `images` beside it,
+with `--gallery` the best, the typical and the worst images of the last split as well.
+`--pairs` scores a folder of X_image.tif and X_labels.tif besides: another lab's images.
 
 Everything is as a user gets it: `segment()` with nothing set but the model.
 """

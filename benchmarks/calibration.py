@@ -4,6 +4,7 @@ Of the nuclei given a confidence of 0.8, 80% should match a true nucleus at IoU 
 (reliability), and matched nuclei should get more than false ones (AUROC).
 """
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -97,7 +98,7 @@ def reliability_table(sets: dict[str, tuple[np.ndarray, np.ndarray]]) -> str:
     for name in sets:
         header += [f"{name}: nuclei", "given", "matched"]
     rows: list[list[object]] = []
-    for i, (low, high) in enumerate(zip(EDGES[:-1], EDGES[1:], strict=True)):
+    for i, (low, high) in enumerate(itertools.pairwise(EDGES)):
         row: list[object] = [f"{low:g}–{high:g}"]
         for name in sets:
             row += found[name][i]

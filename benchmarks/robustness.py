@@ -2,6 +2,7 @@
 
     python benchmarks/robustness.py --data DSB2018_FOLDER [--model NAME|FOLDER]
         [--split test] [--limit N] [--only NAME ...] [--json FILE]
+        [--docs docs/accuracy.md]
 
 Every image is segmented as it is and in every variation, with the defaults, and the AP
 at IoU 0.5 compared on the same images. The seeds are fixed: the same figures each time.
@@ -24,6 +25,7 @@ from napari_nucleiseg.core.pairs import median_diameter
 from napari_nucleiseg.core.score import ImageScore, score_image
 from napari_nucleiseg.models.registry import DEFAULT_MODEL
 from napari_nucleiseg.models.segmenting import segment
+from report import markdown, put
 
 #: Images whose typical nucleus would leave these limits (pixels) are left aside, and
 #: so are those that would have more than so many pixels.
@@ -274,27 +276,22 @@ def count_in_nothing(model: str) -> dict[str, int]:
     }
 
 
+FIRST = ("variation", "kind", "images")
+
+
 def table(rows: list[dict]) -> str:
     """Return the rows as a Markdown table, and below it what was left aside."""
-    lines = [
-        "| variation | kind | images | AP@0.5 as it is | changed | loss | "
-        "mean .5:.95 as it is | changed |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    notes = []
+    names = ("plain", "changed", "loss", "plain_mean", "changed_mean")
+    header = ["variation", "kind", "images", "AP@0.5 as it is", "changed", "loss"]
+    header += ["mean .5:.95 as it is", "changed"]
+    lines = [markdown(header, [[row[n] for n in FIRST + names] for row in rows]), ""]
     for row in rows:
-        values = [row[name] for name in ("plain", "changed", "loss")]
-        values += [row["plain_mean"], row["changed_mean"]]
-        shown = " | ".join("–" if np.isnan(v) else f"{v:.3f}" for v in values)
-        lines.append(
-            f"| {row['variation']} | {row['kind']} | {row['images']} | {shown} |"
-        )
-        notes += [
-            f"- {row['variation']}, {row['kind']}: {len(names)} left aside ({why}): "
-            + ", ".join(name[:8] for name in names)
-            for why, names in row["aside"].items()
+        lines += [
+            f"- {row['variation']}, {row['kind']}: {len(left)} left aside ({why}): "
+            + ", ".join(name[:8] for name in left)
+            for why, left in row["aside"].items()
         ]
-    return "\n".join([*lines, "", *notes])
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -309,6 +306,7 @@ def main() -> None:
         "--only", nargs="+", metavar="TEXT", help="variations with this in their name"
     )
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--docs", type=Path)
     args = parser.parse_args()
     start = time.perf_counter()
     wanted = [
@@ -320,14 +318,17 @@ def main() -> None:
         raise SystemExit(f"--only must be part of one of: {'; '.join(names)}.")
     images = thin(list_images(args.data, args.split), args.limit)
     rows = measure(images, wanted, args.model)
-    print(f"{len(images)} images of the split {args.split}\n\n{table(rows)}\n")
     counts = count_in_nothing(args.model)
-    print("| an image of nothing, 512 × 512 | nuclei found |\n|---|---|")
-    print("\n".join(f"| {name} | {count} |" for name, count in counts.items()))
+    text = f"{table(rows)}\n\n" + markdown(
+        ["an image of nothing, 512 × 512", "nuclei found"], list(counts.items())
+    )
+    print(f"{len(images)} images of the split {args.split}\n\n{text}")
     print(f"\n{time.perf_counter() - start:.0f} s")
     if args.json:
         record = {"rows": rows, "nothing": counts}
         args.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    if args.docs:
+        put(args.docs, "robustness", text)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ class Recorder:
 
 @pytest.fixture(autouse=True)
 def few_validation_patches(monkeypatch):
-    monkeypatch.setattr("napari_nucleiseg.models.training.VALIDATION_PATCHES", (6, 6))
+    monkeypatch.setattr("napari_nucleiseg.models.trainer.VALIDATION_PATCHES", (6, 6))
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +72,7 @@ def tiny():
 def tiny_model(tiny, quick, tmp_path):
     """Save an untrained tiny network."""
     from napari_nucleiseg.models.export import save_network
-    from napari_nucleiseg.models.training import TrainResult
+    from napari_nucleiseg.models.trainer import TrainResult
 
     folder = tmp_path / "tiny"
     return save_network(folder, TrainResult(tiny), title="Tiny", params=quick)

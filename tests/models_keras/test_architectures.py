@@ -23,7 +23,7 @@ from napari_nucleiseg.models.export import (
 )
 from napari_nucleiseg.models.losses import two_class_loss
 from napari_nucleiseg.models.predictor import load_model
-from napari_nucleiseg.models.training import TrainResult
+from napari_nucleiseg.models.trainer import TrainResult
 from napari_nucleiseg.models.unet import build_plain_unet
 
 MOBILE = ARCHITECTURES["unet-mobilenetv2"]

@@ -125,7 +125,7 @@ def test_it_stops_within_one_batch_and_keeps_what_it_has(
 def test_the_time_limit_ends_it(tiny, quick, pairs, validation, monkeypatch):
     ticks = iter(range(0, 100_000, 2))
     monkeypatch.setattr(
-        "napari_nucleiseg.models.training.time.monotonic", lambda: float(next(ticks))
+        "napari_nucleiseg.models.trainer.time.monotonic", lambda: float(next(ticks))
     )
     result = fit_network(
         pairs,

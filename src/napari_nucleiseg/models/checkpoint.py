@@ -38,7 +38,9 @@ class TrainState:
 _LISTS = ("weights", "optimizer", "average")
 
 
-def write_arrays(path: Path, lists: Mapping[str, Sequence[np.ndarray]], note: Any) -> None:
+def write_arrays(
+    path: Path, lists: Mapping[str, Sequence[np.ndarray]], note: Any
+) -> None:
     """Write lists of arrays and a JSON value to one file, whole or not at all.
 
     Raises

@@ -14,7 +14,7 @@ from napari_nucleiseg.models.reports import (
 from napari_nucleiseg.models.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from napari_nucleiseg.models.training import TrainResult
+    from napari_nucleiseg.models.trainer import TrainResult
 
 #: Curves and pictures are drawn at most this often while training, seconds.
 DRAW_EVERY = 4.0

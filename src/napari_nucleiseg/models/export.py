@@ -28,7 +28,7 @@ from napari_nucleiseg.models.registry import (
     find_model,
     save_model,
 )
-from napari_nucleiseg.models.training import TrainResult
+from napari_nucleiseg.models.trainer import TrainResult
 from napari_nucleiseg.models.verdict import Verdict
 
 

@@ -26,7 +26,7 @@ from napari_nucleiseg.models.verdict import Verdict
 
 if TYPE_CHECKING:
     from napari_nucleiseg.models.drawing import Drawing
-    from napari_nucleiseg.models.training import Trainer, TrainResult
+    from napari_nucleiseg.models.trainer import Trainer, TrainResult
 
 
 @dataclass(frozen=True)
