@@ -3,7 +3,9 @@ import json
 
 import pytest
 
+from napari_nucleiseg.core.confidence import Calibration
 from napari_nucleiseg.models.card import CARD_FILE, ModelCard, format_card
+from napari_nucleiseg.models.predictor import LitePredictor
 from napari_nucleiseg.models.registry import find_model
 from napari_nucleiseg.models.verdict import Figures, Verdict
 
@@ -41,6 +43,9 @@ def test_cards_old_and_new(mine):
         ({"training": []}, r"training cannot be \[\]"),
         ({"thresholds": {"probability": "high"}}, "probability cannot be 'high'"),
         ({"thresholds": {"radius": 1}}, "radius"),
+        ({"calibration": 3}, "argument after .* must be a mapping"),
+        ({"calibration": {"intercept": 1}}, "missing .* 'weights'"),
+        ({"calibration": {"intercept": 1, "weights": {}}}, "must have the weights"),
     ],
 )
 def test_a_card_says_what_is_wrong_with_it(mine, change, message):
@@ -48,6 +53,21 @@ def test_a_card_says_what_is_wrong_with_it(mine, change, message):
     change_card(folder, lambda card: card.update(change))
     with pytest.raises(ValueError, match=f"is not a model's card: .*{message}"):
         ModelCard.read(folder)
+
+
+def test_a_calibration_is_kept_in_the_card(mine, built_in):
+    """Cards written before there was one, and a user's own, do without."""
+    folder = mine.folder
+    change_card(folder, lambda card: card.pop("calibration", None))
+    assert find_model(folder).card.calibration is None
+    weights = {"sureness": 1, "contact": -2.5, "shallowness": 0, "excess": -1}
+    calibration = Calibration(0.5, weights, {"split": "val"})
+    card = dataclasses.replace(find_model(folder).card, calibration=calibration)
+    (folder / CARD_FILE).write_text(card.to_json())
+    found = find_model(folder)
+    assert found.card == card
+    running = LitePredictor(dataclasses.replace(built_in, card=found.card))
+    assert running.calibration == calibration
 
 
 def test_a_card_as_text(built_in):

@@ -1,8 +1,14 @@
+import dataclasses
+
 import numpy as np
 
+from napari_nucleiseg.core.confidence import Calibration
 from napari_nucleiseg.core.image import match_channels, normalise, to_finite_float
-from napari_nucleiseg.models.export import load_network
+from napari_nucleiseg.core.params import TrainParams
+from napari_nucleiseg.models.export import load_network, save_network
 from napari_nucleiseg.models.predictor import load_model
+from napari_nucleiseg.models.registry import find_model
+from napari_nucleiseg.models.training import TrainResult
 from napari_nucleiseg.models.unet import build_unet
 from napari_nucleiseg.sample_data import SAMPLES, load_sample
 
@@ -36,6 +42,19 @@ def test_a_saved_network_runs_as_it_was(tiny, tiny_model, tile):
         )
     again = load_network(tiny_model.folder)
     assert np.array_equal(tiny.predict_on_batch(tile), again.predict_on_batch(tile))
+
+
+def test_a_model_that_goes_on_from_another_takes_its_calibration(tiny, tmp_path):
+    weights = {"sureness": 1.0, "contact": -2.0, "shallowness": -3.0, "excess": 0.0}
+    base = dataclasses.replace(find_model().card, calibration=Calibration(2.0, weights))
+    saved = save_network(
+        tmp_path / "mine",
+        TrainResult(tiny),
+        title="Mine",
+        params=TrainParams(),
+        base=base,
+    )
+    assert find_model(saved.folder).card.calibration == base.calibration
 
 
 def test_the_bundled_network_is_the_one_that_is_built():

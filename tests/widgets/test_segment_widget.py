@@ -306,20 +306,28 @@ def test_every_control_explains_itself(docked):
     assert widget.minimumSizeHint().width() <= 360
 
 
-def test_menu_entry_docks_the_widget(viewer):
+@pytest.mark.parametrize(
+    ("menu", "command", "title"),
+    [
+        ("segment", "segment", "Segment nuclei"),
+        ("segment", "train", "Train a nuclei model"),
+        ("measure", "score", "Score nuclei labels"),
+    ],
+)
+def test_menu_entries_dock_their_widgets(viewer, menu, command, title):
     from app_model.types import MenuItem
     from napari._app_model import get_app_model
 
     app = get_app_model()
-    items = app.menus.get_menu("napari/layers/segment")
     ours = [
         item.command
-        for item in items
-        if isinstance(item, MenuItem) and "nucleiseg" in item.command.id
+        for item in app.menus.get_menu(f"napari/layers/{menu}")
+        if isinstance(item, MenuItem)
+        and item.command.id == f"napari-nucleiseg.{command}"
     ]
     assert len(ours) == 1
     before = set(viewer.window.dock_widgets)
     app.commands.execute_command(ours[0].id).result()
     added = set(viewer.window.dock_widgets) - before
     assert len(added) == 1
-    assert "Segment nuclei" in added.pop()
+    assert title in added.pop()

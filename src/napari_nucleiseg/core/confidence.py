@@ -222,7 +222,7 @@ def fit_calibration(
         value = np.logaddexp(0, -margin).sum() + RIDGE / 2 * (at[1:] ** 2).sum()
         return value, np.r_[slope.sum(), slope @ scaled + RIDGE * at[1:]]
 
-    bounds = [(None, None)]
+    bounds: list[tuple[int | None, int | None]] = [(None, None)]
     bounds += [(0, None) if s > 0 else (None, 0) for s in FEATURES.values()]
     best = minimize(
         loss,

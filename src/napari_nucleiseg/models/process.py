@@ -1,16 +1,17 @@
 """Training in a process of its own: started, listened to, stopped, killed.
 
-TensorFlow and a napari window crash each other where Mesa draws the window, so a window
-never trains in its own process. What is to be done lies in a folder (`run_folder`); the
-child is given its path, and says how it fares in lines of JSON on a pipe. On its standard
-input it is told to stop; if that ends because whoever started it is gone, it stops too,
-and keeps the best so far.
+TensorFlow and a napari window crash each other where Mesa draws the window, so a
+window never trains in its own process. What is to be done lies in a folder
+(`run_folder`); the child is given its path, and says how it fares in lines of JSON on a
+pipe. On its standard input it is told to stop; if that ends because whoever started it
+is gone, it stops too, and keeps the best so far.
 
     python -m napari_nucleiseg.models.process FOLDER
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -102,11 +103,10 @@ class TrainingProcess:
         """Ask the child to stop after the step under way, and to keep the best."""
         self._stopping = True
         assert self._process.stdin is not None
-        try:
+        # It may have ended by itself.
+        with contextlib.suppress(BrokenPipeError, ValueError):
             self._process.stdin.write(b"stop\n")
             self._process.stdin.flush()
-        except (BrokenPipeError, ValueError):
-            pass  # it has ended by itself
 
     def let_go(self) -> None:
         """Leave the child to itself: it stops, keeps the best, and ends.
@@ -115,10 +115,8 @@ class TrainingProcess:
         """
         self._released = True
         assert self._process.stdin is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
-        except BrokenPipeError:
-            pass
 
     def kill(self) -> None:
         """End the child at once; what it has saved stays."""
@@ -171,7 +169,7 @@ class TrainingProcess:
         code = self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                with _ignored(OSError):
+                with contextlib.suppress(OSError):
                     pipe.close()
         if failure is not None:
             raise TrainingFailed(failure)
@@ -221,12 +219,6 @@ class Result:
         return cls(**{**values, "verdict": Verdict.from_dict(values["verdict"])})
 
 
-def _ignored(*errors: type[BaseException]) -> Any:
-    import contextlib
-
-    return contextlib.suppress(*errors)
-
-
 class _PipeMonitor:
     """The child's monitor: speaks on the pipe, listens to its standard input."""
 
@@ -243,7 +235,7 @@ class _PipeMonitor:
 
     def say(self, what: str, value: Any) -> None:
         """Write one line; nobody listening any more is no reason to fail."""
-        with self._lock, _ignored(BrokenPipeError, OSError):
+        with self._lock, contextlib.suppress(BrokenPipeError, OSError):
             self._out.write(json.dumps({what: value}) + "\n")
             self._out.flush()
 
