@@ -153,8 +153,8 @@ class ReviewPanel(QWidget):
             self.place_line.clear()
         self._labels, self._confidence = labels, confidence
         reason = _NO_LABELS if self._layer is None else _NO_CONFIDENCE
-            if self._layer is not None and "confidence" in self._layer.features:
-                reason = "There is no nucleus to look through."
+        if self._layer is not None and "confidence" in self._layer.features:
+            reason = "There is no nucleus to look through."
         possible = labels.size > 0
         self.colour_box.setEnabled(possible)
         self.colour_box.setToolTip(_COLOUR_TIP if possible else reason)
