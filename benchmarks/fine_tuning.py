@@ -210,7 +210,7 @@ def main() -> None:
                 outcome.what = what
                 score(outcome, str(output), own, dsb)
                 outcomes.append(outcome)
-                print(table([outcomes[0], outcome]), flush=True)
+                print(table([outcomes[0], outcome]) + "\n", flush=True)
     text = table(outcomes)
     print(f"\n{len(own)} images of the lab, {len(dsb)} of DSB2018\n\n{text}")
     if args.json:

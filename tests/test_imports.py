@@ -38,6 +38,12 @@ def loaded_after(code, *watched):
         "napari_nucleiseg.models.dataset",
         "napari_nucleiseg.models.recipes",
         "napari_nucleiseg.models.segmenting",
+        "napari_nucleiseg.models.architectures",
+        "napari_nucleiseg.models.fine_tuning",
+        "napari_nucleiseg.models.process",
+        "napari_nucleiseg.models.rehearsal",
+        "napari_nucleiseg.models.reports",
+        "napari_nucleiseg.pair_files",
     ],
 )
 def test_importing_loads_nothing_heavy(module):

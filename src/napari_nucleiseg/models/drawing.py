@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from napari_nucleiseg.core.pairs import Pair
 from napari_nucleiseg.models.reports import (
     TensorBoardLog,
     write_history,
@@ -46,16 +50,18 @@ class Drawing:
             self._pictures(result)
 
     def _pictures(self, result: TrainResult) -> None:
-        if result.latest is None:
-            return
-        epoch = int(result.history[-1]["epoch"])
+        if result.latest is not None:
+            epoch = int(result.history[-1]["epoch"])
+            self._draw(result.crops, result.latest.predicted, epoch)
+
+    def _draw(
+        self, crops: Sequence[Pair], predicted: Sequence[np.ndarray], epoch: int
+    ) -> None:
         write_panels(
             self._folder,
             [
                 (crop.image, crop.labels, found, crop.known)
-                for crop, found in zip(
-                    result.crops, result.latest.predicted, strict=True
-                )
+                for crop, found in zip(crops, predicted, strict=True)
             ],
             epoch,
         )

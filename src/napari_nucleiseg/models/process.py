@@ -212,6 +212,7 @@ class Result:
     problem: str
     epochs: int
     best_epoch: int
+    picture: str
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Result:
@@ -281,6 +282,12 @@ def main(arguments: list[str] | None = None) -> int:
             "problem": outcome.problem,
             "epochs": len(history),
             "best_epoch": int(best["epoch"]),
+            "picture": str(
+                (outcome.model.folder if outcome.model else outcome.run.path)
+                / "report"
+                / "panels"
+                / f"epoch_{int(best['epoch']):04d}.png"
+            ),
         },
     )
     return 0

@@ -109,7 +109,10 @@ class Verdict:
         )
         if self.base is None:
             return f"Measured on {on}."
-        ap = f"AP@0.5 {self.base.AP50:.3f} → {self.new.AP50:.3f}"
+        ap = (
+            f"AP@0.5 {self.base.AP50:.3f} → {self.new.AP50:.3f}, "
+            f"@0.75 {self.base.AP75:.3f} → {self.new.AP75:.3f}"
+        )
         if self.better:
             return f"Better than {self.base_name} on {on}: {ap}."
         return f"Not better than {self.base_name} on {on}: {ap}."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qtpy.QtWidgets import QComboBox, QSizePolicy
 
 
@@ -28,3 +30,12 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{round(seconds / 60)} min"
+
+
+def unwrapped(thing: Any) -> Any:
+    """Return the viewer or layer itself, without the wrapping napari hands plugins.
+
+    The wrapping is emptied if it is collected together with a panel that is gone, and
+    an error then, in a slot, would end the program.
+    """
+    return getattr(thing, "__wrapped__", thing)

@@ -43,6 +43,8 @@ class Plan:
         Of the new model.
     params : TrainParams
         How to train.
+    pretrained : bool
+        Whether an encoder's weights are fetched, where the network has one.
     """
 
     sources: tuple[LayerSource, ...]
@@ -52,6 +54,7 @@ class Plan:
     architecture: str
     name: str
     params: TrainParams
+    pretrained: bool = True
 
 
 def read_plan(plan: Plan) -> tuple[list[Pair], list[Finding]]:
@@ -103,6 +106,7 @@ def prepare_run(plan: Plan) -> RunFolder:
             params=plan.params,
             base=str(plan.base.folder) if plan.base else None,
             architecture=plan.architecture,
+            pretrained=plan.pretrained,
         ),
     )
 

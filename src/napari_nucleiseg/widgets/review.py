@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_nucleiseg.widgets.controls import unwrapped
 from napari_nucleiseg.widgets.layers import full_data
 
 if TYPE_CHECKING:
@@ -114,7 +115,9 @@ class ReviewPanel(QWidget):
         # The viewer and the layer outlive the panel: let go of them without holding
         # on to a widget that Qt has deleted.
         self.destroyed.connect(
-            functools.partial(_let_go, self.viewer, on_key_pressed, self.__dict__)
+            functools.partial(
+                _let_go, unwrapped(self.viewer), on_key_pressed, self.__dict__
+            )
         )
         return on_key_pressed is not None
 
@@ -133,7 +136,7 @@ class ReviewPanel(QWidget):
         if layer is None or self._layer is None or layer != self._layer:
             self._restore_colours()
             self._stop_listening()
-            self._layer = layer
+            self._layer = unwrapped(layer)
             self._labels, self._confidence = np.empty(0, np.int64), np.empty(0)
             if layer is not None:
                 layer.events.features.connect(self._listener)

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_nucleiseg.core.monitor import Monitor
-from napari_nucleiseg.widgets.controls import combo
+from napari_nucleiseg.widgets.controls import combo, unwrapped
 from napari_nucleiseg.widgets.job import Job
 from napari_nucleiseg.widgets.layers import RECORD, full_data
 from napari_nucleiseg.widgets.scoring import (
@@ -126,13 +126,14 @@ class ScoreWidget(QWidget):
         self.export_button.hide()
 
     def _connect(self) -> None:
-        events = self.viewer.layers.events
+        layers = unwrapped(self.viewer).layers
+        events = layers.events
         callbacks: list[tuple[Any, Callable]] = [
             (events.inserted, self._on_layers_changed),
             (events.removed, self._on_layer_removed),
             (events.reordered, self._on_layers_changed),
             (events.renamed, self._on_layers_changed),
-            (self.viewer.layers.selection.events.active, self._on_active_changed),
+            (layers.selection.events.active, self._on_active_changed),
         ]
         for event, callback in callbacks:
             event.connect(callback)

@@ -14,7 +14,7 @@ from superqt import QCollapsible
 
 from napari_nucleiseg.core.params import SegmentParams
 from napari_nucleiseg.models.registry import Model, list_models
-from napari_nucleiseg.widgets.controls import combo
+from napari_nucleiseg.widgets.controls import combo, unwrapped
 from napari_nucleiseg.widgets.layers import ChannelChoice, channel_choices
 from napari_nucleiseg.widgets.param_form import ParamForm
 
@@ -103,13 +103,14 @@ class SegmentForm(QWidget):
             layout.addWidget(widget)
 
     def _connect(self) -> None:
-        events = self.viewer.layers.events
+        layers = unwrapped(self.viewer).layers
+        events = layers.events
         callbacks: list[tuple[Any, Callable]] = [
             (events.inserted, self._on_layers_changed),
             (events.removed, self._on_layer_removed),
             (events.reordered, self._on_layers_changed),
             (events.renamed, self._on_layers_changed),
-            (self.viewer.layers.selection.events.active, self._on_active_changed),
+            (layers.selection.events.active, self._on_active_changed),
         ]
         for event, callback in callbacks:
             event.connect(callback)

@@ -7,6 +7,7 @@ from typing import Any
 from napari.layers import Labels
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import (
+    QCheckBox,
     QFormLayout,
     QLabel,
     QLineEdit,
@@ -98,6 +99,12 @@ class TrainForm(QWidget):
         self.base_box = combo(
             "The model to go on from. It needs far fewer images than one from scratch."
         )
+        self.pretrained_box = QCheckBox("Fetch the encoder's ImageNet weights")
+        self.pretrained_box.setChecked(True)
+        self.pretrained_box.setToolTip(
+            "They are fetched from the network once (9 MB). Without a network, untick "
+            "it: the encoder then learns from your images alone, which takes longer."
+        )
         self.name_edit = QLineEdit()
         self.name_edit.setToolTip(
             "What the new model is called: letters, digits, - and _."
@@ -119,6 +126,7 @@ class TrainForm(QWidget):
             QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow
         )
         model_form.addRow("Start from", self.base_box)
+        model_form.addRow(self.pretrained_box)
         model_form.addRow("Call it", self.name_edit)
         self.advanced = folded("Advanced", self.more_form)
         column = QVBoxLayout(self)
@@ -220,6 +228,7 @@ class TrainForm(QWidget):
         self.base_box.setCurrentIndex(at)
         self.base_box.blockSignals(False)
         self.name_edit.setText(unique_name("my-nuclei"))
+        self._offer_pretrained()
         self._show_estimate()
 
     def _offer(self, name: str, what: Any, tip: str) -> None:
@@ -254,10 +263,12 @@ class TrainForm(QWidget):
             architecture=self.architecture,
             name=self.name_edit.text().strip(),
             params=self.params(),
+            pretrained=self.pretrained_box.isChecked(),
         )
 
     def _on_base_chosen(self, *_: object) -> None:
         """Set what suits: from scratch takes more and longer than going on."""
+        self._offer_pretrained()
         suit = TrainParams()
         if self.base is None:
             chosen = self.base_box.currentData()
@@ -272,6 +283,10 @@ class TrainForm(QWidget):
         self.form.set_values(suit.to_dict())
         self.more_form.set_values(suit.to_dict())
         self._on_sources_changed()
+
+    def _offer_pretrained(self) -> None:
+        chosen = self.base_box.currentData()
+        self.pretrained_box.setVisible(self.base is None and chosen.pretrained)
 
     def _show_estimate(self) -> None:
         minutes = estimate_minutes(self.params(), self.architecture)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -26,6 +27,7 @@ from napari_nucleiseg.models.process import (
 )
 from napari_nucleiseg.models.run_folder import RunFolder
 from napari_nucleiseg.widgets.closing import CloseGuard, main_window
+from napari_nucleiseg.widgets.controls import unwrapped
 from napari_nucleiseg.widgets.job import Job
 from napari_nucleiseg.widgets.models_panel import ModelsPanel
 from napari_nucleiseg.widgets.preparing import prepare_run
@@ -87,6 +89,10 @@ class TrainWidget(QWidget):
         self.picture = Picture()
         self.verdict = VerdictTable()
         self.models_panel = ModelsPanel()
+        # When the picture has found its place.
+        self._look_down = QTimer(self)
+        self._look_down.setSingleShot(True)
+        self._look_down.setInterval(100)
 
     def _lay_out(self) -> None:
         inside = QWidget()
@@ -127,7 +133,8 @@ class TrainWidget(QWidget):
             widget.hide()
 
     def _connect(self) -> None:
-        events = self.viewer.layers.events
+        layers = unwrapped(self.viewer).layers
+        events = layers.events
         callbacks: list[tuple[Any, Callable]] = [
             (event, self._on_layers_changed)
             for event in (
@@ -140,6 +147,9 @@ class TrainWidget(QWidget):
         for event, callback in callbacks:
             event.connect(callback)
         self.form.changed.connect(self._update)
+        self._look_down.timeout.connect(
+            lambda: self.scroll.ensureWidgetVisible(self.picture)
+        )
         self.train_button.clicked.connect(self.train)
         self.stop_button.clicked.connect(self.stop)
         self.cancel_button.clicked.connect(self.cancel)
@@ -275,7 +285,9 @@ class TrainWidget(QWidget):
             self.curves.show()
             if run is not None:
                 self.picture.show_file(run.picture)
-                self.picture.show()
+                if not self.picture.isVisible():
+                    self.picture.show()
+                    self._look_down.start()
         self.progress.show_progress(progress)
 
     # ---- endings -----------------------------------------------------------------
@@ -308,6 +320,7 @@ class TrainWidget(QWidget):
         name = run.output.name
         self.verdict.show_verdict(result.verdict, name)
         self.verdict.show()
+        self.picture.show_file(Path(result.picture))
         epochs = f"{result.epochs} epoch{'' if result.epochs == 1 else 's'}"
         text = f"Trained for {epochs}; the best was epoch {result.best_epoch}. "
         if result.problem:
