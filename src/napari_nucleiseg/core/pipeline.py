@@ -23,7 +23,7 @@ from napari_nucleiseg.core.segmentation import (
     label_planes,
     resolve_settings,
 )
-from napari_nucleiseg.core.size import estimate_scale
+from napari_nucleiseg.core.size import estimate_scale, working_diameter
 from napari_nucleiseg.core.tiling import plan_tiles, run_tiled
 
 
@@ -107,7 +107,7 @@ def segment(
         scale, diameter = runner.measure_scale(planes)
     else:
         diameter = params.diameter
-        scale = predictor.diameter / diameter
+        scale = working_diameter(predictor) / diameter
     scale = _limit_scale(scale, shape[-2:])
     found = tuple(runner.run_plane(i, plane, scale) for i, plane in enumerate(planes))
     settings = resolve_settings(params, predictor.settings, diameter)

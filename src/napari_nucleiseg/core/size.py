@@ -86,8 +86,16 @@ def estimate_scale(
 
 def _scale_for(diameter: float, predictor: _Sized) -> float:
     """Return the scale for nuclei of a diameter: 1 if the network knows their size."""
-    low, high = predictor.diameter_range
-    return 1.0 if low <= diameter <= high else predictor.diameter / diameter
+    low, high = getattr(predictor, "working_range", None) or predictor.diameter_range
+    return 1.0 if low <= diameter <= high else working_diameter(predictor) / diameter
+
+
+def working_diameter(predictor: _Sized) -> float:
+    """Return the diameter (pixels) that a network's nuclei are brought to.
+
+    That at which it does best, if its model says so; else that of its training.
+    """
+    return getattr(predictor, "working_diameter", None) or predictor.diameter
 
 
 def _centre_window(shape: tuple[int, int], scale: float) -> tuple[slice, slice] | None:

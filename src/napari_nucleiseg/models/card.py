@@ -43,6 +43,9 @@ class ModelCard:
         Nuclear diameter it was trained at, pixels.
     diameter_range : tuple of float
         Diameters it copes with as they are, pixels.
+    working_diameter, working_range : float and tuple of float, or None
+        The diameter that nuclei are brought to, and those that are left as they are,
+        pixels; by default `diameter` and `diameter_range`.
     multiple : int
         What a tile's sides must be multiples of.
     normalisation : str
@@ -72,6 +75,8 @@ class ModelCard:
     calibration: Calibration | None = None
     data: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    working_diameter: float | None = None
+    working_range: tuple[float, float] | None = None
     figures: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
 
@@ -114,8 +119,8 @@ class ModelCard:
             values["thresholds"] = InstanceSettings(**values["thresholds"])
             if values.get("calibration") is not None:
                 values["calibration"] = Calibration(**values["calibration"])
-            for name in ("diameter_range", "maps"):
-                if name in values:
+            for name in ("diameter_range", "maps", "working_range"):
+                if values.get(name) is not None:
                     values[name] = tuple(values[name])
             card = cls(**values)
             card._check_kinds()
@@ -139,13 +144,17 @@ class ModelCard:
             ("multiple", self.multiple, int),
             ("diameter", self.diameter, number),
             *(("diameter_range", value, number) for value in self.diameter_range),
+            *(("working_range", value, number) for value in self.working_range or ()),
+            ("working_diameter", self.working_diameter or 1.0, number),
             *((name, value, number) for name, value in thresholds.items()),
         ]
         for name, value, kind in checks:
             if not isinstance(value, kind) or isinstance(value, bool):
                 raise TypeError(f"{name} cannot be {value!r}")
-        if len(self.diameter_range) != 2:
-            raise TypeError(f"diameter_range cannot be {list(self.diameter_range)}")
+        for name in ("diameter_range", "working_range"):
+            span = getattr(self, name)
+            if span is not None and len(span) != 2:
+                raise TypeError(f"{name} cannot be {list(span)}")
 
 
 def format_card(card: ModelCard, folder: str, built_in: bool) -> str:
@@ -165,7 +174,7 @@ def format_card(card: ModelCard, folder: str, built_in: bool) -> str:
     str
         Several lines.
     """
-    low, high = card.diameter_range
+    low, high = card.working_range or card.diameter_range
     lines = [
         f"{card.name} {card.version} ({'built in' if built_in else 'your own'})",
         f"  {card.title}",

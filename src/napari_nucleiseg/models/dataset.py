@@ -69,6 +69,27 @@ def diameters_known(diameter: float) -> tuple[float, float]:
     return round(0.625 * diameter, 1), round(1.8 * diameter, 1)
 
 
+def best_at(architecture: str, diameter: float) -> tuple[float, tuple[float, float]]:
+    """Return the diameter (pixels) nuclei are best brought to, and which are left.
+
+    The network ``nuclei`` works at half resolution: it parts and outlines nuclei
+    somewhat larger than those of its training better, up to the largest it knows.
+
+    Parameters
+    ----------
+    architecture : str
+        Name of the network's architecture.
+    diameter : float
+        Nuclear diameter it is trained at, pixels.
+    """
+    if architecture != "nuclei":
+        return diameter, diameters_known(diameter)
+    return round(1.3 * diameter, 1), (
+        round(1.2 * diameter, 1),
+        round(1.8 * diameter, 1),
+    )
+
+
 class PatchSampler:
     """Draws varied patches, with their targets, from a set of pairs.
 

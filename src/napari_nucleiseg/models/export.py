@@ -20,7 +20,7 @@ from napari_nucleiseg.core.instances import InstanceSettings
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.models.architectures import find_architecture
 from napari_nucleiseg.models.card import ModelCard
-from napari_nucleiseg.models.dataset import diameters_known
+from napari_nucleiseg.models.dataset import best_at, diameters_known
 from napari_nucleiseg.models.registry import (
     RUN_FILE,
     TRAIN_FILE,
@@ -222,6 +222,7 @@ def save_network(
     design = find_architecture(architecture)
     if design.multiple % 2 ** _halvings(result.network):
         raise ValueError(f"The network is not of the architecture {architecture!r}.")
+    working_diameter, working_range = best_at(architecture, params.diameter)
     card = ModelCard(
         name=folder.name,
         title=title,
@@ -230,6 +231,8 @@ def save_network(
         channels=result.network.input_shape[-1],
         diameter=params.diameter,
         diameter_range=diameters_known(params.diameter),
+        working_diameter=working_diameter,
+        working_range=working_range,
         maps=design.maps,
         architecture=architecture,
         multiple=design.multiple,

@@ -86,6 +86,8 @@ class LitePredictor:
         self.channels = card.channels
         self.diameter = card.diameter
         self.diameter_range = card.diameter_range
+        self.working_diameter = card.working_diameter
+        self.working_range = card.working_range
         self.settings = card.thresholds
         self.multiple = card.multiple
         self.calibration = card.calibration

@@ -20,7 +20,7 @@ from napari_nucleiseg.core.pairs import Pair
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.models.architectures import Architecture
 from napari_nucleiseg.models.checkpoint import TrainState
-from napari_nucleiseg.models.dataset import PatchSampler, diameters_known
+from napari_nucleiseg.models.dataset import PatchSampler, best_at, diameters_known
 from napari_nucleiseg.models.schedule import AVERAGE_EVERY, Average, Schedule
 from napari_nucleiseg.models.validation import Evaluation, HeldOut, NetworkPredictor
 
@@ -152,6 +152,7 @@ class Trainer:
             diameter=params.diameter,
             diameter_range=diameters_known(params.diameter),
             settings=settings,
+            working=best_at(architecture.name, params.diameter),
         )
         self.loss = architecture.loss()
         network.compile(

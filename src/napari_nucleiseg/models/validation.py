@@ -31,6 +31,8 @@ class NetworkPredictor:
         What each map means.
     channels, multiple, diameter, diameter_range, settings
         See `core.pipeline.Predictor`.
+    working : tuple, optional
+        See `dataset.best_at`.
     """
 
     name = "in training"
@@ -45,6 +47,7 @@ class NetworkPredictor:
         diameter: float,
         diameter_range: tuple[float, float],
         settings: InstanceSettings,
+        working: tuple[float, tuple[float, float]] | None = None,
     ) -> None:
         self.run = run
         self.maps = maps
@@ -53,6 +56,7 @@ class NetworkPredictor:
         self.diameter = diameter
         self.diameter_range = diameter_range
         self.settings = settings
+        self.working_diameter, self.working_range = working or (None, None)
 
     def predict(self, tiles: np.ndarray) -> np.ndarray:
         """Turn tiles into the three standard maps."""
