@@ -244,6 +244,12 @@ RECIPES = {
                 LONG.replace(minutes=26, learning_rate=1e-3, augmentation=0.7, seed=2),
                 {"fluo": 0.68, "color": 0.22, "brightfield-gray": 0.10},
             ),
+            Stage(
+                LONG.replace(
+                    minutes=134, learning_rate=1.5e-3, augmentation=0.75, seed=3
+                ),
+                {"fluo": 0.68, "color": 0.22, "brightfield-gray": 0.10},
+            ),
         ),
         source=DSB2018,
         license="CC0-1.0",
