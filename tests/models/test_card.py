@@ -71,10 +71,13 @@ def test_a_calibration_is_kept_in_the_card(mine, built_in):
 
 
 def test_a_card_as_text(built_in):
-    text = format_card(built_in.card, "here", True)
+    card, rows = built_in.card, [{"epoch": 1, "minutes": 3.0}]
+    longer = [*rows, {"epoch": 2, "minutes": 5.0}]
+    training = {"before": [{"history": rows}], "history": longer, "best_epoch": 2}
+    text = format_card(dataclasses.replace(card, training=training), "here", True)
     assert "nuclei 1 (built in)" in text
-    assert "40 epochs in 116 minutes, in 2 stretches" in text
-    assert "best epoch   8 of 8" in text
+    assert "3 epochs in 8 minutes, in 2 stretches" in text
+    assert "best epoch   2 of 2" in text
     assert "test fluo" in text
     assert "verdict" not in text
 

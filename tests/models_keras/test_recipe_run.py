@@ -39,4 +39,5 @@ def test_stages_follow_each_other_into_one_model(tmp_path):
     assert card.training["params"]["seed"] == 2
     (before,) = card.training["before"]
     assert before["params"]["seed"] == 1
-    assert len(before["history"]) == len(card.training["history"]) == 1
+    assert [row["epoch"] for row in before["history"]] == [1]
+    assert [row["epoch"] for row in card.training["history"]] == [0, 1]
