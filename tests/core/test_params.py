@@ -14,6 +14,12 @@ def test_every_parameter_can_be_shown_and_its_limits_hold(kind):
         meta = spec.metadata
         assert meta["label"]
         assert len(meta["tip"]) > 20
+        if meta["choices"]:
+            for choice in meta["choices"]:
+                assert kind(**{spec.name: choice})
+            with pytest.raises(ValueError, match=f"{spec.name} must be one of"):
+                kind(**{spec.name: "anything"})
+            continue
         for end in ("low", "high"):
             assert (
                 getattr(defaults.replace(**{spec.name: meta[end]}), spec.name)
