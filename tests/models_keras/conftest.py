@@ -112,3 +112,23 @@ def validation():
 def tile():
     rng = np.random.default_rng(0)
     return rng.random((1, 64, 96, 3), dtype=np.float32)
+
+
+@pytest.fixture
+def tile_of():
+    """Return what gives the first tile of a packaged image."""
+    from napari_nucleiseg.core.image import (
+        match_channels,
+        normalise,
+        to_finite_float,
+    )
+
+    def cut(name):
+        """Return a packaged image as the network sees it."""
+        image = load_sample(name).image
+        image = image[0] if name == "fields" else image
+        image = image[..., None] if image.ndim == 2 else image
+        prepared = match_channels(normalise(to_finite_float(image)), 3)
+        return prepared[None, :256, :256]
+
+    return cut

@@ -3,26 +3,16 @@ import dataclasses
 import numpy as np
 
 from napari_nucleiseg.core.confidence import Calibration
-from napari_nucleiseg.core.image import match_channels, normalise, to_finite_float
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.models.export import load_network, save_network
 from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.models.registry import find_model
 from napari_nucleiseg.models.training import TrainResult
 from napari_nucleiseg.models.unet import build_unet
-from napari_nucleiseg.sample_data import SAMPLES, load_sample
+from napari_nucleiseg.sample_data import SAMPLES
 
 
-def tile_of(name):
-    """Return a packaged image as the network sees it."""
-    image = load_sample(name).image
-    image = image[0] if name == "fields" else image
-    image = image[..., None] if image.ndim == 2 else image
-    prepared = match_channels(normalise(to_finite_float(image)), 3)
-    return prepared[None, :256, :256]
-
-
-def test_what_runs_is_what_was_trained(record_property):
+def test_what_runs_is_what_was_trained(record_property, tile_of):
     network, predictor = load_network("nuclei"), load_model("nuclei")
     largest = {}
     for name in SAMPLES:

@@ -2,7 +2,6 @@ import json
 
 import numpy as np
 import pytest
-from tests.models_keras.test_export import tile_of
 
 from napari_nucleiseg import segment
 from napari_nucleiseg.models import export
@@ -52,7 +51,7 @@ def test_training_writes_a_model_that_segments(
 
 
 def test_going_on_from_the_bundled_model_starts_where_it_is(
-    quick, pairs, validation, tmp_path
+    quick, pairs, validation, tmp_path, tile_of
 ):
     params = quick.replace(epochs=1, steps_per_epoch=1, learning_rate=1e-7)
     train(

@@ -56,7 +56,8 @@ class NetworkPredictor:
         self.diameter = diameter
         self.diameter_range = diameter_range
         self.settings = settings
-        self.working_diameter, self.working_range = working or (None, None)
+        self.working_diameter = working[0] if working else None
+        self.working_range = working[1] if working else None
 
     def predict(self, tiles: np.ndarray) -> np.ndarray:
         """Turn tiles into the three standard maps."""
