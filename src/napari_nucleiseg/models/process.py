@@ -95,8 +95,9 @@ class TrainingProcess:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._lines.put(line.decode("utf-8", "replace"))
+        with self._process.stdout as pipe:
+            for line in pipe:
+                self._lines.put(line.decode("utf-8", "replace"))
         self._lines.put(None)
 
     def stop(self) -> None:
@@ -167,10 +168,10 @@ class TrainingProcess:
         if self._released:
             return None
         code = self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        self._reader.join()
+        with contextlib.suppress(OSError):
+            assert self._process.stdin is not None
+            self._process.stdin.close()
         if failure is not None:
             raise TrainingFailed(failure)
         if result is None:
