@@ -148,7 +148,13 @@ def test_a_channel_is_no_plane_of_a_stack(tmp_path, out, axes):
 
 def test_options_are_those_of_the_python_api(tmp_path, out, grey):
     tifffile.imwrite(tmp_path / "a.tif", grey)
-    options = {"diameter": 14, "probability": 0.6, "separation": 0.4, "min_area": 40}
+    options = {
+        "diameter": 14,
+        "probability": 0.6,
+        "separation": 0.4,
+        "min_area": 40,
+        "min_confidence": 0.6,
+    }
     argv = [
         text
         for name, value in options.items()
@@ -158,6 +164,11 @@ def test_options_are_those_of_the_python_api(tmp_path, out, grey):
     assert done.status == 0, done.err
     labels = tifffile.imread(out / "a_labels.tif")
     assert np.array_equal(labels, segment(grey, **options).labels)
+    done = run("segment", tmp_path / "a.tif", "--output", out, "--accurate")
+    assert done.status == 0, done.err
+    labels = tifffile.imread(out / "a_labels.tif")
+    assert np.array_equal(labels, segment(grey, accurate=True).labels)
+    assert not np.array_equal(labels, segment(grey).labels)
 
 
 @pytest.mark.parametrize("kind", ["grey", "colour", "stack"])

@@ -232,6 +232,7 @@ def test_relabel_equals_a_fresh_run_and_needs_no_network(predictor):
         {"probability": 0.3},
         {"probability": 0.8, "min_area": 1},
         {"separation": 0.2},
+        {"min_confidence": 0.7},
     ):
         params = SegmentParams(**changes)
         calls = len(predictor.seen)
@@ -255,6 +256,58 @@ def test_relabel_of_a_scaled_stack(nuclei, predictor, diameter):
     fresh = segment(stack, predictor, params=changed)
     assert np.array_equal(again.labels, fresh.labels)
     assert is_sound(again, stack.shape)
+
+
+def test_nuclei_below_the_least_confidence_are_left_out(nuclei, predictor):
+    image = nuclei * 0.05 + (nuclei > 0) * 0.55  # each brighter than the one before
+    every = segment(image, predictor, params=AS_IS)
+    least = float(np.sort(every.confidence)[4])
+    few = segment(image, predictor, params=AS_IS.replace(min_confidence=least))
+    assert few.count == 5
+    assert few.confidence.min() >= least
+    assert is_sound(few, nuclei.shape)
+    kept = every.confidence >= least
+    was_kept = np.r_[False, kept][every.labels]
+    assert np.array_equal(few.labels > 0, was_kept)
+    assert few.record()["min_confidence"] == pytest.approx(least)
+    assert len(few.measure()["area"]) == 5
+
+
+class LeansToOneSide:
+    """What it says of a pixel depends on where in the tile that is."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def predict(self, tiles):
+        ramp = np.linspace(0, 0.4, tiles.shape[2], dtype=np.float32)
+        return np.clip(self.inner.predict(tiles) + ramp[:, None], 0, 1)
+
+
+def test_accurate_looks_at_each_tile_flipped_each_way(nuclei, predictor):
+    image = (nuclei > 0) * 1.0
+    leaning = LeansToOneSide(predictor)
+    plain = segment(image, leaning, params=AS_IS)
+    once = len(predictor.seen)
+    fair = segment(image, leaning, params=AS_IS.replace(accurate=True))
+    assert len(predictor.seen) == 5 * once
+    assert np.ptp(plain.maps[0, :, 0]) > 0.2
+    assert np.ptp(fair.maps[0, :, 0]) < 0.01
+    assert fair.record()["accurate"]
+    # What the network said does not change by moving a slider.
+    again = relabel(fair, SegmentParams(diameter=20.0, probability=0.6))
+    assert again.params.accurate
+
+
+def test_stopping_an_accurate_run_takes_effect_within_one_look(predictor, make_monitor):
+    monitor = make_monitor(lambda: len(predictor.seen) >= 2)
+    params = AS_IS.replace(accurate=True)
+    with pytest.raises(Cancelled):
+        segment(np.eye(100), predictor, params=params, monitor=monitor)
+    assert len(predictor.seen) == 2
 
 
 def test_the_models_thresholds_hold_unless_others_are_asked_for(nuclei, predictor):

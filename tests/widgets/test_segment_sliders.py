@@ -65,6 +65,28 @@ def test_a_moved_slider_equals_a_fresh_run(docked, qtbot):
     np.testing.assert_array_equal(layer.data, segment(sample.image).labels)
 
 
+def test_the_least_confidence_and_an_accurate_run(docked, qtbot):
+    viewer, widget = docked.viewer, docked.widget
+    image = load_sample("small").image
+    viewer.open_sample("napari-nucleiseg", "small")
+    widget.more_form.controls["accurate"].setChecked(True)
+    press(qtbot, widget)
+    wait_until_done(qtbot, widget)
+    (layer,) = result_layers(viewer)
+    np.testing.assert_array_equal(layer.data, segment(image, accurate=True).labels)
+    assert layer.metadata["nucleiseg"]["accurate"]
+    # The box alone changes nothing that is there: the network has to run for it.
+    widget.more_form.controls["accurate"].setChecked(False)
+    assert not widget.is_running
+    widget.more_form.controls["min_confidence"].setValue(0.9)
+    wait_until_done(qtbot, widget)
+    (layer,) = result_layers(viewer)
+    assert layer.features["confidence"].min() >= 0.9
+    fresh = segment(image, accurate=True, min_confidence=0.9)
+    np.testing.assert_array_equal(layer.data, fresh.labels)
+    assert layer.metadata["nucleiseg"]["accurate"]
+
+
 def test_relabelling_a_megapixel_takes_no_network_time(docked, qtbot):
     """Not a benchmark: only that the sliders are nowhere near a network run."""
     viewer, widget = docked.viewer, docked.widget

@@ -35,7 +35,17 @@ def add_options(
         What None stands for, by field.
     """
     for spec in dataclasses.fields(kind):
-        if spec.name not in leave_out:
+        if spec.name in leave_out:
+            continue
+        if str(spec.type) == "bool":
+            parser.add_argument(
+                "--" + spec.name.replace("_", "-"),
+                dest=spec.name,
+                action="store_true",
+                default=argparse.SUPPRESS,
+                help=spec.metadata["tip"],
+            )
+        else:
             parser.add_argument(
                 "--" + spec.name.replace("_", "-"),
                 dest=spec.name,

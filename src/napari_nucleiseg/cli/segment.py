@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: What a parameter that is not given is.
 _AUTO = {
     "diameter": "measured",
-    **dict.fromkeys(("probability", "separation"), "the model's own"),
+    **dict.fromkeys(("probability", "separation", "min_confidence"), "the model's own"),
 }
 
 

@@ -115,12 +115,15 @@ class InstanceSettings:
         of a typical nucleus.
     speck : float
         Share of a typical nucleus's area, 0-1.
+    min_confidence : float
+        Nuclei whose calibrated confidence is below this are dropped, 0-1.
     """
 
     probability: float = 0.5
     separation: float = 0.65
     min_area: int | None = None
     speck: float = 0.06
+    min_confidence: float = 0.0
 
     def smallest(self, diameter: float) -> int:
         """Return the least area kept (pixels), for nuclei of a diameter (pixels)."""

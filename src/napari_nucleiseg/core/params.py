@@ -185,6 +185,24 @@ class SegmentParams(_Checked):
         tip="Nuclei that cover fewer pixels than this are left out. Auto leaves out "
         "specks much smaller than a typical nucleus.",
     )
+    min_confidence: float | None = parameter(
+        None,
+        low=0.0,
+        high=0.95,
+        step=0.01,
+        optional=True,
+        advanced=True,
+        label="Minimum confidence",
+        tip="Nuclei that are less likely than this to be true ones are left out. "
+        "Higher leaves fewer false ones and misses more; 0 keeps them all.",
+    )
+    accurate: bool = parameter(
+        False,
+        advanced=True,
+        label="Accurate",
+        tip="Look at the image four times, flipped each way, and take the mean: about "
+        "four times as slow, and a little more accurate.",
+    )
 
 
 #: How the learning rate may go on from its start.
@@ -224,6 +242,17 @@ class TrainParams(_Checked):
         label="Augmentation",
         tip="How strongly patches are varied in size, contrast, colour and noise. "
         "0 only flips and turns them; more helps with few images.",
+        advanced=True,
+    )
+    own_scale: float = parameter(
+        0.5,
+        low=0.0,
+        high=1.0,
+        step=0.1,
+        label="Own scale",
+        tip="The share of patches that keep about the scale of their image; in the "
+        "others nuclei are brought to about the model's diameter, as they are when it "
+        "is used.",
         advanced=True,
     )
     learning_rate: float = parameter(

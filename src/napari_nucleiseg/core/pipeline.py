@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -102,7 +102,7 @@ def segment(
     planes, shape = to_planes(
         image, rgb=rgb, channel=channel, channel_axis=channel_axis
     )
-    runner = _Runner(predictor, monitor, len(planes))
+    runner = _Runner(predictor, monitor, len(planes), flips=params.accurate)
     if params.diameter is None:
         scale, diameter = runner.measure_scale(planes)
     else:
@@ -151,8 +151,11 @@ def scaled_shape(shape: tuple[int, int], scale: float) -> tuple[int, int]:
 class _Runner:
     """Runs one network over the planes of one image and reports."""
 
-    def __init__(self, predictor: Predictor, monitor: Monitor, n_planes: int) -> None:
+    def __init__(
+        self, predictor: Predictor, monitor: Monitor, n_planes: int, *, flips: bool
+    ) -> None:
         self._predictor, self._monitor, self._n_planes = predictor, monitor, n_planes
+        self._flips = flips
         # Maps made while measuring the size that can serve as the result.
         self._spare: dict[tuple[int, float], np.ndarray] = {}
 
@@ -178,7 +181,7 @@ class _Runner:
             ) -> np.ndarray:
                 part = prepared if window is None else prepared[window]
                 maps = self._maps(part, scale, report=False)
-                if window is None:
+                if window is None and not self._flips:
                     self._spare[index, scale] = maps
                 return maps
 
@@ -196,22 +199,39 @@ class _Runner:
         check_cancelled(self._monitor)
         maps = self._spare.pop((index, scale), None)
         if maps is None:
-            maps = self._maps(self.prepare(plane), scale, index=index)
+            predict = self._predict_flipped if self._flips else None
+            maps = self._maps(self.prepare(plane), scale, index=index, predict=predict)
         shape = plane.shape[:2]
         if scale < 1:
             maps = images.resize(maps, shape)
         quantised = (np.clip(maps, 0, 1) * 255 + 0.5).astype(np.uint8)
         return PlaneMaps(quantised, shape)
 
+    def _predict_flipped(self, tiles: np.ndarray) -> np.ndarray:
+        """Return the mean of what the network says of tiles flipped each way."""
+        maps = []
+        for axes in ((), (1,), (2,), (1, 2)):
+            check_cancelled(self._monitor)
+            flipped = np.ascontiguousarray(np.flip(tiles, axes))
+            maps.append(np.flip(self._predictor.predict(flipped), axes))
+        total: np.ndarray = np.stack(maps).mean(axis=0)
+        return total
+
     def _maps(
-        self, prepared: np.ndarray, scale: float, *, index: int = 0, report: bool = True
+        self,
+        prepared: np.ndarray,
+        scale: float,
+        *,
+        index: int = 0,
+        report: bool = True,
+        predict: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> np.ndarray:
         shape = scaled_shape(prepared.shape[:2], scale)
         scaled = images.resize(prepared, shape)
         plan = plan_tiles(shape, multiple=self._predictor.multiple)
         total = len(plan.tiles) * self._n_planes
         done = len(plan.tiles) * index
-        for result in run_tiled(scaled, plan, self._predictor.predict):
+        for result in run_tiled(scaled, plan, predict or self._predictor.predict):
             if result is not None:
                 return result
             check_cancelled(self._monitor)

@@ -110,6 +110,8 @@ class Segmentation:
             "probability": self.settings.probability,
             "separation": self.settings.separation,
             "min_area": self.settings.min_area,
+            "min_confidence": self.settings.min_confidence,
+            "accurate": self.params.accurate,
             "diameter": round(float(self.diameter), 2),
             "scale": round(float(self.scale), 4),
         }
@@ -136,7 +138,7 @@ def resolve_settings(
     """
     asked: dict[str, Any] = {
         name: value
-        for name in ("probability", "separation", "min_area")
+        for name in ("probability", "separation", "min_area", "min_confidence")
         if (value := getattr(params, name)) is not None
     }
     chosen = replace(model, **asked)
@@ -153,8 +155,8 @@ def relabel(
     segmentation : Segmentation
         From `segment`.
     params : SegmentParams
-        New thresholds, None for the model's own; the diameter is not looked at, for
-        the network does not run.
+        New thresholds, None for the model's own; the diameter and whether to be
+        accurate are not looked at, for the network does not run.
     monitor : Monitor, optional
         See `segment`.
 
@@ -177,7 +179,7 @@ def relabel(
         segmentation,
         labels=labels,
         confidence=confidence,
-        params=params,
+        params=params.replace(accurate=segmentation.params.accurate),
         settings=settings,
     )
 
@@ -237,13 +239,21 @@ def label_plane(
     settings: InstanceSettings,
     confidence: Judge = label_confidence,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return one plane's labels ``(y, x)`` int32, and what is known of each nucleus."""
+    """Return one plane's labels ``(y, x)`` int32, and what is known of each nucleus.
+
+    Where that is a confidence, nuclei below the least one in the settings are left out.
+    """
     have = plane.maps.shape[:2]
     growth = (have[0] * have[1]) / (plane.shape[0] * plane.shape[1])
     labels = maps_to_labels(
         plane.maps, settings, round((settings.min_area or 0) * growth)
     )
     judged = confidence(labels, plane.maps)
+    if judged.ndim == 1 and settings.min_confidence > 0:
+        keep = judged >= settings.min_confidence
+        number = np.where(keep, np.cumsum(keep), 0)
+        labels = np.r_[0, number].astype(np.int32)[labels]
+        judged = judged[keep]
     if have != plane.shape:
         rows, cols = (
             np.minimum(((np.arange(new) + 0.5) * old / new).astype(int), old - 1)

@@ -102,10 +102,11 @@ class PatchSampler:
     patch_size : int
         Side of a patch, pixels.
     diameter : float
-        Diameter that nuclei are brought to, pixels; half of the patches keep the
-        image's own scale, within limits.
+        Diameter that nuclei are brought to, pixels.
     augmentation : float
         Strength, 0 only flips and turns.
+    own_scale : float
+        The share of patches that keep the image's own scale instead, within limits.
 
     Raises
     ------
@@ -121,6 +122,7 @@ class PatchSampler:
         patch_size: int = 192,
         diameter: float = 20.0,
         augmentation: float = 1.0,
+        own_scale: float = 0.5,
     ) -> None:
         if not pairs:
             raise ValueError("Training needs at least one image with labels.")
@@ -131,6 +133,7 @@ class PatchSampler:
         self._size = patch_size
         self._diameter = diameter
         self._strength = augmentation
+        self._own_scale = own_scale
 
     def batch(
         self, n: int, seed: int | Sequence[int]
@@ -180,9 +183,9 @@ class PatchSampler:
         return np.repeat(plane[..., None], self._channels, -1), target
 
     def _scale(self, item: _Prepared, rng: np.random.Generator) -> float:
-        """How much to enlarge: half around the image's own scale, half normalised."""
+        """How much to enlarge: about the image's own scale, or to the diameter."""
         own = item.diameter or self._diameter
-        if rng.random() < 0.5:
+        if rng.random() < self._own_scale:
             wanted = np.clip(own, 0.55 * self._diameter, 1.8 * self._diameter)
             scale = wanted / own * np.exp(rng.uniform(-0.3, 0.3) * self._strength)
         else:

@@ -22,6 +22,8 @@ def segment(
     probability: float | None = None,
     separation: float | None = None,
     min_area: int | None = None,
+    min_confidence: float | None = None,
+    accurate: bool = False,
     rgb: bool | None = None,
     channel: int | None = None,
     channel_axis: int | None = None,
@@ -45,6 +47,10 @@ def segment(
         How readily touching nuclei are split, 0.05-0.95.
     min_area : int, optional
         Smallest nucleus kept, pixels.
+    min_confidence : float, optional
+        Nuclei less likely than this to be true ones are left out, 0-0.95.
+    accurate : bool
+        Whether to look four times, flipped each way, and take the mean.
     rgb : bool, optional
         Whether the last axis is colour; guessed from the shape if not given.
     channel : int, optional
@@ -81,6 +87,8 @@ def segment(
         probability=probability,
         separation=separation,
         min_area=min_area,
+        min_confidence=min_confidence,
+        accurate=accurate,
     )
     return pipeline.segment(
         image,

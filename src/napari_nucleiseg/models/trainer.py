@@ -135,6 +135,7 @@ class Trainer:
             "channels": network.input_shape[-1],
             "patch_size": params.patch_size,
             "diameter": params.diameter,
+            "own_scale": params.own_scale,
         }
         sets = [pairs] if not rehearsal or not params.rehearsal else [pairs, rehearsal]
         self.samplers = [
@@ -244,8 +245,7 @@ class Trainer:
         used, start = self.minutes, time.monotonic()
         try:
             for epoch in range(len(done) + 1, params.epochs + 1):
-                share, logs = 0.0, {"loss": math.nan}
-                self.network.reset_metrics()
+                share, seen = 0.0, []
                 began, first_step = time.monotonic(), (epoch - 1) * per_epoch
                 for step in range(first_step, epoch * per_epoch):
                     self.minutes = used + (time.monotonic() - start) / 60
@@ -255,6 +255,7 @@ class Trainer:
                     rate = self.schedule.rate(share)
                     self.network.optimizer.learning_rate = rate
                     logs = self.network.train_on_batch(*next(batches), return_dict=True)
+                    seen.append((float(logs["loss"]), float(logs["accuracy"])))
                     if not math.isfinite(logs["loss"]):
                         raise FloatingPointError(
                             f"The loss became {logs['loss']} in epoch {epoch}: the "
@@ -276,6 +277,8 @@ class Trainer:
                 )
                 if result.stopped and any(row["epoch"] for row in result.history):
                     break  # what is there is what is kept, at once
+                loss, accuracy = np.mean(seen, axis=0).tolist()
+                logs = {"loss": loss, "accuracy": accuracy}
                 self._end_epoch(epoch, logs, rate, monitor, on_epoch)
                 if result.stopped or share >= 1 or self._patience_is_out:
                     break
@@ -300,8 +303,8 @@ class Trainer:
             {
                 "epoch": epoch,
                 "minutes": round(self.minutes, 2),
-                "loss": float(logs["loss"]),
-                "accuracy": float(logs["accuracy"]),
+                "loss": logs["loss"],
+                "accuracy": logs["accuracy"],
                 **latest.row,
                 "learning_rate": rate,
             }

@@ -98,7 +98,7 @@ class HeldOut:
         At least one.
     patches : int
         Patches to draw for the loss; the same ones every time.
-    channels, patch_size, diameter
+    channels, patch_size, diameter, own_scale
         See `PatchSampler`.
     """
 
@@ -110,6 +110,7 @@ class HeldOut:
         channels: int,
         patch_size: int,
         diameter: float,
+        own_scale: float = 0.5,
     ) -> None:
         sampler = PatchSampler(
             pairs,
@@ -117,6 +118,7 @@ class HeldOut:
             patch_size=patch_size,
             diameter=diameter,
             augmentation=0.0,
+            own_scale=own_scale,
         )
         self.x, self.y, _ = sampler.batch(patches, 0)
         self.crops = choose_crops(pairs)

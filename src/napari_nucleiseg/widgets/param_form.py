@@ -8,6 +8,7 @@ from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
@@ -29,6 +30,8 @@ class _PlainSpinBox(QDoubleSpinBox):
 def _control(spec: dataclasses.Field[Any]) -> QWidget:
     """Return a control for one value, by the metadata of its field."""
     meta = spec.metadata
+    if str(spec.type) == "bool":
+        return QCheckBox()
     if meta["choices"]:
         combo = QComboBox()
         for choice in meta["choices"]:
@@ -109,11 +112,12 @@ class ParamForm(QWidget):
             label.setBuddy(control)
             layout.addRow(label, control)
             self.controls[name] = control
-            moved = (
-                control.currentIndexChanged
-                if isinstance(control, QComboBox)
-                else control.valueChanged
-            )
+            if isinstance(control, QComboBox):
+                moved = control.currentIndexChanged
+            elif isinstance(control, QCheckBox):
+                moved = control.toggled
+            else:
+                moved = control.valueChanged
             moved.connect(lambda *_, n=name: self.changed.emit(n))
 
     def values(self) -> dict[str, Any]:
@@ -122,6 +126,9 @@ class ParamForm(QWidget):
         for name, control in self.controls.items():
             if isinstance(control, QComboBox):
                 found[name] = control.currentData()
+                continue
+            if isinstance(control, QCheckBox):
+                found[name] = control.isChecked()
                 continue
             value = control.value()
             if name in self._auto and value == control.minimum():
@@ -139,5 +146,7 @@ class ParamForm(QWidget):
             value = values[name]
             if isinstance(control, QComboBox):
                 control.setCurrentIndex(control.findData(value))
+            elif isinstance(control, QCheckBox):
+                control.setChecked(bool(value))
             else:
                 control.setValue(control.minimum() if value is None else value)

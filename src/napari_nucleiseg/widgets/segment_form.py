@@ -70,11 +70,13 @@ class SegmentForm(QWidget):
             ("diameter", "probability", "min_area"),
             auto=("diameter", "min_area"),
         )
-        self.more_form = ParamForm(SegmentParams, ("separation",))
+        self.more_form = ParamForm(
+            SegmentParams, ("separation", "min_confidence", "accurate")
+        )
         self.reset_button = QPushButton("Back to the model's own values")
         self.reset_button.setToolTip(
-            "Set diameter, probability, separation and minimum area to what the "
-            "model was tested with."
+            "Set every value to what the model was tested with, and the diameter to "
+            "Auto."
         )
 
     def _lay_out(self) -> None:
@@ -234,7 +236,8 @@ class SegmentForm(QWidget):
         model = self.chosen_model()
         if model is not None:
             own = asdict(model.card.thresholds)
-            self.form.set_values({**own, "diameter": None})
+            own |= {"diameter": None, "accurate": False}
+            self.form.set_values(own)
             self.more_form.set_values(own)
             self._values_set = self._values()
 

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 #: Relabelling waits this long for a slider to come to rest, milliseconds.
 SETTLE_MS = 15
 
+#: What the network has to run again for, when it is changed.
+NEEDS_RUN = ("diameter", "accurate")
+
 _RUN_TIP = "Find every nucleus in the chosen image, and add them as a labels layer."
 _CANCEL_TIP = "Stop at once. The viewer stays as it was."
 _NO_IMAGE = (
@@ -298,7 +301,7 @@ class SegmentWidget(QWidget):
     # ---- sliders that answer at once ------------------------------------------------
 
     def _on_value_changed(self, name: str) -> None:
-        if name != "diameter" and self._found is not None and not self._closed:
+        if name not in NEEDS_RUN and self._found is not None and not self._closed:
             self._settle.start()
 
     def _relabel(self) -> None:

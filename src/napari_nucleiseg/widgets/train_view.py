@@ -30,6 +30,9 @@ from napari_nucleiseg.widgets.controls import duration
 #: Height of the curves, pixels.
 CURVES_HEIGHT = 260
 
+#: Round the curves: left, right, below, above, and between the two; pixels.
+MARGINS = (42, 10, 36, 22, 26)
+
 #: Room above and below the curve of the AP.
 AP_MARGIN = 0.1
 
@@ -41,7 +44,7 @@ class Curves(FigureCanvasQTAgg):
     """Loss on the training and the held-out images, and AP@0.5, epoch by epoch."""
 
     def __init__(self) -> None:
-        self._figure = Figure(layout="constrained")
+        self._figure = Figure()
         super().__init__(self._figure)
         self.setFixedHeight(CURVES_HEIGHT)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -60,6 +63,20 @@ class Curves(FigureCanvasQTAgg):
     def minimumSizeHint(self) -> QSize:
         """See `sizeHint`."""
         return QSize(100, CURVES_HEIGHT)
+
+    def resizeEvent(self, event: object) -> None:
+        """Keep the margins what the writing needs; solving for them takes too long."""
+        super().resizeEvent(event)
+        left, right, bottom, top, between = MARGINS
+        across, down = max(self.width(), 100), max(self.height(), 100)
+        inside = down - bottom - top
+        self._figure.subplots_adjust(
+            left=left / across,
+            right=1 - right / across,
+            bottom=bottom / down,
+            top=1 - top / down,
+            hspace=between / ((inside - between) / 2),
+        )
 
     def show_rows(self, rows: Sequence[dict[str, float]]) -> None:
         """Draw the curves of a history; see `training.TrainResult`."""
