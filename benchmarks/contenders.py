@@ -162,13 +162,16 @@ def train_stardist(folder: Path, data: Path, minutes: float) -> None:
         train_steps_per_epoch=STEPS,
         train_n_val_patches=FIT_ON,
     )
-    network = StarDist2D(config, name=folder.name, basedir=str(folder.parent))
+    part = folder.with_name(f"{folder.name}.part")
+    network = StarDist2D(config, name=part.name, basedir=str(part.parent))
     network.prepare_for_training()
     network.callbacks.append(UntilTime())
     validation = read("val")
     end = time.monotonic() + minutes * 60
     network.train(*read("train"), validation_data=validation, augmenter=vary)
-    network.optimize_thresholds(*(part[:FIT_ON] for part in validation))
+    network.optimize_thresholds(*(some[:FIT_ON] for some in validation))
+    # Not before it is whole.
+    part.rename(folder)
 
 
 def serve(segment: Segment, answer: Callable[[dict[str, Any]], None]) -> None:
@@ -179,9 +182,10 @@ def serve(segment: Segment, answer: Callable[[dict[str, Any]], None]) -> None:
     answer({"ready": ready})
     for line in sys.stdin:
         image = np.load(line.strip())
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         figures = segment(image)
         figures["seconds"] = time.perf_counter() - start
+        figures["core"] = time.process_time() - used
         # The highest so far: of all images of this size.
         peak = held("VmHWM") - ready - image.nbytes / 1e6
         answer({**figures, "peak": peak if can_measure else float("nan")})

@@ -156,10 +156,10 @@ def measure_size(
         try:
             ready = {one.name: one.do(first)["ready"] for one in running}
             for turn in range(rounds + 1):
-                for path, (_, diameter) in zip(paths, fields, strict=True):
+                for path, (field, diameter) in zip(paths, fields, strict=True):
                     for one in running:
                         row = {"contender": one.name, "diameter": round(diameter, 1)}
-                        row |= {"round": turn, **one.do(path)}
+                        row |= {"field": field.name, "round": turn, **one.do(path)}
                         rows.append(row)
                         print(json.dumps(row), file=sys.stderr, flush=True)
         finally:
@@ -173,11 +173,16 @@ def middle(rows: list[dict[str, Any]], value: str) -> float:
     return statistics.median([row[value] for row in rows if value in row] or [np.nan])
 
 
+def count(rows: list[dict[str, Any]]) -> int:
+    """Return how many nuclei were found in all images."""
+    return sum(row["nuclei"] for row in rows)
+
+
 def counted(result: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Return the rows that count by contender, with shares and ratios worked out."""
     rows = [row for row in result["rows"] if row["round"] > 0]
     rival = {
-        (row["diameter"], row["round"]): row["seconds"]
+        (row["field"], row["round"]): row["seconds"]
         for row in rows
         if row["contender"] == "stardist"
     }
@@ -188,7 +193,7 @@ def counted(result: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
             for name in ("network", "separating")
             if name in row
         }
-        at = row["diameter"], row["round"]
+        at = row["field"], row["round"]
         if at in rival:
             more["ratio"] = row["seconds"] / rival[at]
         out[row["contender"]].append({**row, **more})
@@ -198,6 +203,7 @@ def counted(result: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
 def table(results: dict[str, dict[str, Any]]) -> str:
     """Return one row for each size and contender, as a Markdown table."""
     header = ["megapixels", "", "seconds", "s per megapixel", "of StarDist's time"]
+    header += ["core seconds per megapixel"]
     header += ["peak MB per megapixel", "MB when ready", "nuclei per megapixel"]
     header += ["in the network", "maps to labels", "network sees"]
     lines: list[list[object]] = []
@@ -206,15 +212,16 @@ def table(results: dict[str, dict[str, Any]]) -> str:
             seconds, pixels = middle(rows, "seconds"), float(size)
             line: list[object] = [size, CONTENDERS[name], f"{seconds:.2f}"]
             line += [f"{seconds / pixels:.2f}", number(middle(rows, "ratio"), ".2f")]
+            line += [number(middle(rows, "core") / pixels, ".2f")]
             # The peak is the highest so far: the last one is that of all.
             line += [number(max(row["peak"] for row in rows) / pixels, ".0f")]
             line += [number(results[size]["ready"][name], ".0f")]
-            line += [number(middle(rows, "nuclei") / pixels, ".0f")]
+            line += [f"{count(rows) / len(rows) / pixels:.0f}"]
             line += [
                 number(middle(rows, f"{part} share"), ".0%")
                 for part in ("network", "separating")
             ]
-            lines.append([*line, number(middle(rows, "seen"), ".2f") + " ×"])
+            lines.append([*line, number(middle(rows, "seen"), ".2f")])
     return markdown(header, lines)
 
 
@@ -238,15 +245,25 @@ def table_by_field(results: dict[str, dict[str, Any]]) -> str:
 
 
 def describe(results: dict[str, dict[str, Any]]) -> str:
-    """Return in a sentence what the tables are made from."""
+    """Return in a few words what the tables are made from."""
     rows = [row for result in results.values() for row in result["rows"]]
     widths = sorted({row["diameter"] for row in rows})
     rounds = sorted({result["rows"][-1]["round"] for result in results.values()})
-    return (
+    text = (
         f"{os.cpu_count()} processor cores, all used by each; {len(widths)} fields, "
         f"with nuclei {', '.join(f'{width:g}' for width in widths)} px wide; "
-        f"{' or '.join(map(str, rounds))} rounds. Seconds per megapixel by field:"
+        f"{' or '.join(map(str, rounds))} rounds that count."
     )
+    found = [
+        count([row for row in rows if row["contender"] == name])
+        for name in ("default", "stardist")
+    ]
+    if any(row["contender"] == "stardist" for row in rows) and found[1] < found[0] / 2:
+        text += (
+            f" StarDist found {found[1] / found[0]:.0%} as many nuclei as ours: it "
+            "was trained too little, and had less to sort out than it would have."
+        )
+    return f"{text}\n\nSeconds per megapixel, field by field:"
 
 
 def number(value: float, how: str) -> str:

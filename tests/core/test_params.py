@@ -20,6 +20,11 @@ def test_every_parameter_can_be_shown_and_its_limits_hold(kind):
             with pytest.raises(ValueError, match=f"{spec.name} must be one of"):
                 kind(**{spec.name: "anything"})
             continue
+        if spec.type == "bool":
+            assert getattr(kind(**{spec.name: True}), spec.name) is True
+            with pytest.raises(TypeError, match=f"{spec.name} must be True or False"):
+                kind(**{spec.name: 1})
+            continue
         for end in ("low", "high"):
             assert (
                 getattr(defaults.replace(**{spec.name: meta[end]}), spec.name)

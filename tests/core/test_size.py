@@ -54,6 +54,15 @@ def test_large_nuclei_are_brought_to_the_size_it_was_trained_on(
     assert scale * 2 * radius == pytest.approx(predictor.diameter, rel=0.15)
 
 
+@pytest.mark.parametrize("radius", [2, 3, 4])
+def test_small_nuclei_are_enlarged_to_be_seen(discs, predictor, radius):
+    labels = field_of(discs, radius)
+    look = SizedLook(labels, predictor)
+    scale, diameter = estimate_scale(look, labels.shape, predictor)
+    assert diameter == pytest.approx(2 * radius, rel=0.25)
+    assert scale * diameter == pytest.approx(predictor.diameter)
+
+
 def test_nothing_there_is_none(predictor):
     look = SizedLook(np.zeros((300, 300), int), predictor)
     assert estimate_scale(look, (300, 300), predictor) is None

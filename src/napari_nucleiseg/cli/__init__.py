@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -74,13 +76,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = build_parser().parse_args(argv)
     try:
-        return int(args.run(args))
+        status = int(args.run(args))
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         complain("interrupted")
         return 130
     except MemoryError as e:
         complain(f"there is not enough memory. {e}".strip())
         return 2
+    except BrokenPipeError:
+        # Whoever read our output (`head`, say) has had enough; Python shall not
+        # complain when it closes it either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (OSError, ValueError, TypeError, FloatingPointError) as e:
         complain(str(e))
         return 2

@@ -38,8 +38,7 @@ def add_arguments(commands: Any) -> argparse.ArgumentParser:
         "how to train",
         "The defaults suit going on from a model; a recipe has its own.",
     )
-    # The diameter is the base's, or what the network was made for.
-    add_options(params, TrainParams, leave_out=("diameter",))
+    add_options(params, TrainParams)
     params.add_argument(
         "--no-rehearsal",
         dest="rehearsal",

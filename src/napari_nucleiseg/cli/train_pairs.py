@@ -18,14 +18,12 @@ def read_pairs(args: argparse.Namespace, params: TrainParams) -> list[Pair]:
     from napari_nucleiseg.core.annotations import known_from_paint
     from napari_nucleiseg.core.checking import check_pairs
     from napari_nucleiseg.core.pieces import split_labels
-    from napari_nucleiseg.models.dataset import diameters_known
+    from napari_nucleiseg.models.dataset import sizes_for
     from napari_nucleiseg.models.registry import DEFAULT_MODEL, find_model
     from napari_nucleiseg.pair_files import find_pairs, load_pairs, read_pair_folder
 
-    diameter, known = params.diameter, diameters_known(params.diameter)
-    if args.recipe is None:
-        card = find_model(args.base or DEFAULT_MODEL).card
-        diameter, known = card.diameter, card.diameter_range
+    card = None if args.recipe else find_model(args.base or DEFAULT_MODEL).card
+    sizes = sizes_for("nuclei", params.diameter, card)
     if args.labels is None:
         files = read_pair_folder(args.images)
     else:
@@ -39,8 +37,8 @@ def read_pairs(args: argparse.Namespace, params: TrainParams) -> list[Pair]:
         ]
     check = check_pairs(
         pairs,
-        diameter=diameter,
-        diameter_range=known,
+        diameter=sizes.diameter,
+        diameter_range=sizes.known,
         share=params.validation_share,
         seed=params.seed,
         also=[*files.findings, *findings],

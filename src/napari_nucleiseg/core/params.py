@@ -245,7 +245,7 @@ class TrainParams(_Checked):
         advanced=True,
     )
     own_scale: float = parameter(
-        0.5,
+        0.3,
         low=0.0,
         high=1.0,
         step=0.1,
@@ -362,13 +362,15 @@ class TrainParams(_Checked):
         "1 averages over more steps, 0 turns averaging off.",
         advanced=True,
     )
-    diameter: float = parameter(
-        20.0,
+    diameter: float | None = parameter(
+        None,
         low=4.0,
         high=200.0,
         unit="px",
+        optional=True,
         label="Nuclear diameter",
-        tip="The diameter that most nuclei are brought to for training.",
+        tip="The diameter that most nuclei are brought to for training. Auto is that "
+        "of the model it goes on from.",
         advanced=True,
     )
     seed: int = parameter(

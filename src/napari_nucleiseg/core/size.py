@@ -15,8 +15,9 @@ from napari_nucleiseg.core.instances import (
     maps_to_labels,
 )
 
-#: Sizes to look at, as shares of the image's own.
-LOOKS = (1.0, 0.5, 0.25, 0.125)
+#: Sizes to look at, as shares of the image's own; the larger ones only where the
+#: nuclei are smaller than the network knows.
+LOOKS, LARGER_LOOKS = (1.0, 0.5, 0.25, 0.125), (2.0, 4.0)
 
 #: At each size at most a window of this side is looked at (pixels there).
 WINDOW = 512
@@ -46,14 +47,15 @@ def estimate_scale(
     look shows enough nuclei that it is sure of and that are of a size it was trained
     on. Nuclei too large for it come out in uncertain pieces, so it looks on; what
     only looks like a nucleus when it is small enough (a cell, a piece of tissue) is
-    not reached. If no look is good enough by itself, the one whose nuclei cover most
-    of the image wins.
+    not reached. Where those at the image's own size are smaller than it knows, it
+    looks at larger sizes first. If no look is good enough by itself, the one whose
+    nuclei cover most of the image wins.
 
     Parameters
     ----------
     look : callable
         ``look(scale, window)`` gives the maps of the image, or of a window of it
-        (slices in the image's own pixels), shrunk by ``scale``.
+        (slices in the image's own pixels), its sides times ``scale``.
     shape : tuple of int
         ``(y, x)`` of the image.
     predictor : Predictor
@@ -66,7 +68,9 @@ def estimate_scale(
         the image's own pixels; or None if no size shows any nuclei.
     """
     best: tuple[float, float] | None = None
-    for scale in LOOKS:
+    waiting = list(LOOKS)
+    while waiting:
+        scale = waiting.pop(0)
         if scale < 1 and min(shape) * scale < 32:
             break
         view = _view(look(scale, _centre_window(shape, scale)), predictor)
@@ -75,6 +79,8 @@ def estimate_scale(
         diameter = view.diameter / scale
         if view.good:
             return _scale_for(diameter, predictor), diameter
+        if scale == 1 and view.diameter < predictor.diameter_range[0]:
+            waiting[:0] = LARGER_LOOKS
         covered = view.covered * view.count / (view.count + FEW)
         covered *= PREFER_FINER ** np.log2(scale)
         if covered > 0 and (best is None or covered > best[0]):

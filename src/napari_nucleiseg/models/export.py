@@ -20,7 +20,7 @@ from napari_nucleiseg.core.instances import InstanceSettings
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.models.architectures import find_architecture
 from napari_nucleiseg.models.card import ModelCard
-from napari_nucleiseg.models.dataset import best_at, diameters_known
+from napari_nucleiseg.models.dataset import sizes_for
 from napari_nucleiseg.models.registry import (
     RUN_FILE,
     TRAIN_FILE,
@@ -226,17 +226,17 @@ def save_network(
     design = find_architecture(architecture)
     if design.multiple % 2 ** _halvings(result.network):
         raise ValueError(f"The network is not of the architecture {architecture!r}.")
-    working_diameter, working_range = best_at(architecture, params.diameter)
+    sizes = sizes_for(architecture, params.diameter, base)
     card = ModelCard(
         name=folder.name,
         title=title,
         version=version,
         license=license,
         channels=result.network.input_shape[-1],
-        diameter=params.diameter,
-        diameter_range=diameters_known(params.diameter),
-        working_diameter=working_diameter,
-        working_range=working_range,
+        diameter=sizes.diameter,
+        diameter_range=sizes.known,
+        working_diameter=sizes.working,
+        working_range=sizes.left,
         maps=design.maps,
         architecture=architecture,
         multiple=design.multiple,

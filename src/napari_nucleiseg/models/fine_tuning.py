@@ -18,6 +18,7 @@ from napari_nucleiseg.core.monitor import Monitor, Progress, SilentMonitor
 from napari_nucleiseg.core.pairs import Pair
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.models.architectures import find_architecture
+from napari_nucleiseg.models.dataset import sizes_for
 from napari_nucleiseg.models.registry import DEFAULT_MODEL, Model, find_model
 from napari_nucleiseg.models.rehearsal import rehearsal_pairs
 from napari_nucleiseg.models.run_folder import Order, RunFolder
@@ -210,7 +211,7 @@ def prepare(
     pairs, validation, output
         See `train`.
     order : Order
-        What is asked for. The nuclear diameter, and the architecture, are its base's.
+        What is asked for. The architecture is its base's.
 
     Returns
     -------
@@ -224,7 +225,6 @@ def prepare(
         changes = {
             "architecture": card.architecture,
             "title": order.title or card.title,
-            "params": order.params.replace(diameter=card.diameter),
         }
     title = changes.pop("title", order.title) or "Trained on your own images"
     order = Order(**{**vars(order), **changes, "title": title})
@@ -284,6 +284,11 @@ def execute(run: RunFolder, monitor: Monitor | None = None) -> TrainOutcome:
             network=network,
             architecture=order.architecture,
             settings=base.card.thresholds if base else None,
+            sizes=sizes_for(
+                order.architecture,
+                order.params.diameter,
+                base.card if base else None,
+            ),
             rehearsal=rehearsal_pairs() if order.params.rehearsal else (),
             resume=resume,
             first=base is not None,

@@ -20,7 +20,7 @@ from napari_nucleiseg.core.pairs import Pair
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.models.architectures import Architecture
 from napari_nucleiseg.models.checkpoint import TrainState
-from napari_nucleiseg.models.dataset import PatchSampler, best_at, diameters_known
+from napari_nucleiseg.models.dataset import PatchSampler, Sizes
 from napari_nucleiseg.models.schedule import AVERAGE_EVERY, Average, Schedule
 from napari_nucleiseg.models.validation import Evaluation, HeldOut, NetworkPredictor
 
@@ -129,12 +129,13 @@ class Trainer:
         architecture: Architecture,
         settings: InstanceSettings,
         rehearsal: Sequence[Pair],
+        sizes: Sizes,
     ) -> None:
         self.params, self.network, self.architecture = params, network, architecture
         cut: dict[str, Any] = {
             "channels": network.input_shape[-1],
             "patch_size": params.patch_size,
-            "diameter": params.diameter,
+            "diameter": sizes.diameter,
             "own_scale": params.own_scale,
         }
         sets = [pairs] if not rehearsal or not params.rehearsal else [pairs, rehearsal]
@@ -150,10 +151,10 @@ class Trainer:
             maps=architecture.maps,
             channels=network.input_shape[-1],
             multiple=architecture.multiple,
-            diameter=params.diameter,
-            diameter_range=diameters_known(params.diameter),
+            diameter=sizes.diameter,
+            diameter_range=sizes.known,
             settings=settings,
-            working=best_at(architecture.name, params.diameter),
+            working=(sizes.working, sizes.left),
         )
         self.loss = architecture.loss()
         network.compile(

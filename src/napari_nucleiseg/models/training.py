@@ -13,6 +13,7 @@ from napari_nucleiseg.core.pairs import Pair
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.models.architectures import find_architecture
 from napari_nucleiseg.models.checkpoint import TrainState
+from napari_nucleiseg.models.dataset import Sizes, sizes_for
 from napari_nucleiseg.models.trainer import Trainer, TrainResult
 
 __all__ = ["TrainResult", "fit_network"]
@@ -26,6 +27,7 @@ def fit_network(
     network: keras.Model | None = None,
     architecture: str = "nuclei",
     settings: InstanceSettings | None = None,
+    sizes: Sizes | None = None,
     rehearsal: Sequence[Pair] = (),
     resume: tuple[TrainState, Sequence[np.ndarray]] | None = None,
     first: bool = False,
@@ -51,6 +53,8 @@ def fit_network(
         See `architectures.find_architecture`.
     settings : InstanceSettings, optional
         Thresholds to segment the held-out crops with.
+    sizes : Sizes, optional
+        Nuclear diameters; by default those of the parameters, see `dataset.sizes_for`.
     rehearsal : sequence of Pair
         Other images, for the share of patches that ``params.rehearsal`` says.
     resume : tuple, optional
@@ -88,6 +92,7 @@ def fit_network(
         design,
         settings or InstanceSettings(),
         rehearsal,
+        sizes or sizes_for(design.name, params.diameter),
     )
     if given and first:
         monitor.report(Progress("Checking the model to start from", 0, 0))

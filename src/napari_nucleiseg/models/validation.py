@@ -32,7 +32,7 @@ class NetworkPredictor:
     channels, multiple, diameter, diameter_range, settings
         See `core.pipeline.Predictor`.
     working : tuple, optional
-        See `dataset.best_at`.
+        See `dataset.Sizes`: ``(working, left)``.
     """
 
     name = "in training"
@@ -110,7 +110,7 @@ class HeldOut:
         channels: int,
         patch_size: int,
         diameter: float,
-        own_scale: float = 0.5,
+        own_scale: float = 0.3,
     ) -> None:
         sampler = PatchSampler(
             pairs,

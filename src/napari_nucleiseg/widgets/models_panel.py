@@ -54,7 +54,7 @@ class ModelsPanel(QWidget):
         self.list.setObjectName("models_list")
         self.list.setToolTip("The models there are: built-in ones, then your own.")
         self.list.setMinimumHeight(72)
-        self.list.setMaximumHeight(160)
+        self.list.setMaximumHeight(110)
         self.message = QLabel()
         self.message.setWordWrap(True)
         self.message.setObjectName("models_message")

@@ -14,7 +14,7 @@ from napari_nucleiseg.core.checking import Check, Finding, check_pairs
 from napari_nucleiseg.core.pairs import Pair
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.core.pieces import split_labels
-from napari_nucleiseg.models.dataset import diameters_known
+from napari_nucleiseg.models.dataset import sizes_for
 from napari_nucleiseg.models.fine_tuning import prepare
 from napari_nucleiseg.models.registry import Model, models_folder
 from napari_nucleiseg.models.run_folder import Order, RunFolder
@@ -79,15 +79,12 @@ def read_plan(plan: Plan) -> tuple[list[Pair], list[Finding]]:
 def check(plan: Plan) -> Check:
     """Check what a plan would learn from; see `core.checking.check_pairs`."""
     pairs, findings = read_plan(plan)
-    if plan.base is not None:
-        diameter, span = plan.base.card.diameter, plan.base.card.diameter_range
-    else:
-        diameter = plan.params.diameter
-        span = diameters_known(diameter)
+    card = plan.base.card if plan.base is not None else None
+    sizes = sizes_for(plan.architecture, plan.params.diameter, card)
     return check_pairs(
         pairs,
-        diameter=diameter,
-        diameter_range=span,
+        diameter=sizes.diameter,
+        diameter_range=sizes.known,
         share=plan.params.validation_share,
         seed=plan.params.seed,
         also=findings,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -267,6 +268,9 @@ def _look_at(viewer: napari.Viewer, layer: Labels, pixels: np.ndarray) -> None:
         viewer.dims.set_point(axis + first, centre[axis])
     seen = [axis - first for axis in displayed if axis >= first]
     size = float(np.ptp(world[:, seen], axis=0).max())
+    if "area" in layer.features:  # a speck is shown among nuclei, not as a wall
+        typical = 2 * math.sqrt(float(layer.features["area"].median()) / math.pi)
+        size = max(size, typical * abs(float(layer.scale[-1])))
     camera = viewer.scene.camera
     camera.center = tuple([0.0] * (3 - len(seen)) + centre[seen].tolist())
     camera.zoom = FILL * min(viewer.canvas.size) / size

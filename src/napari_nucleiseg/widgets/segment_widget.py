@@ -139,6 +139,13 @@ class SegmentWidget(QWidget):
     def _on_source_changed(self) -> None:
         self._update_button()
         self._update_review()
+        found = self._found
+        if found is not None and self._job is None:
+            # What is said of one image is not left to stand beside another.
+            if found.run.layer != self.chosen_layer():
+                self.result_line.clear()
+            elif not self.result_line.text():
+                self.result_line.setText(describe_again(found))
 
     def _on_layer_removed(self, gone: Layer) -> None:
         if self._found is not None and self._found.run.layer == gone:
