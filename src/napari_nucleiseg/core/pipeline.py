@@ -129,6 +129,9 @@ def segment(
     )
 
 
+#: A look whose scale is within this share of the wanted one serves as the result.
+NEAR = 0.06
+
 #: What the network sees is at most this many times the image's area, and never
 #: more than this many pixels a side unless the image itself is larger.
 MAX_GROWTH, MAX_GROWN_SIDE = 16.0, 8192
@@ -192,7 +195,11 @@ class _Runner:
         if not scales:
             return 1.0, self._predictor.diameter
         middle = int(np.argsort(scales)[len(scales) // 2])
-        return scales[middle], diameters[middle]
+        scale = scales[middle]
+        # What was looked at nearly at that scale need not be looked at again.
+        near = [seen for _, seen in self._spare if abs(np.log(seen / scale)) < NEAR]
+        scale = min(near, key=lambda seen: abs(seen - scale), default=scale)
+        return scale, diameters[middle]
 
     def run_plane(self, index: int, plane: np.ndarray, scale: float) -> PlaneMaps:
         """Return the network's maps of one plane at the given scale."""

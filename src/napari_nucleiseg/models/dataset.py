@@ -12,6 +12,7 @@ import scipy.ndimage as ndi
 from napari_nucleiseg.core import image as images
 from napari_nucleiseg.core.instances import contact_map, distance_map
 from napari_nucleiseg.core.pairs import Pair, median_diameter
+from napari_nucleiseg.models.augmentation import slope, vary_colour, vary_grey
 
 if TYPE_CHECKING:
     from napari_nucleiseg.models.card import ModelCard
@@ -227,7 +228,7 @@ class PatchSampler:
         noise = rng.normal(size=(size, size))
         noise = ndi.gaussian_filter(noise, rng.choice([0, 0, 0.7, 1.5, 8.0]))
         if rng.random() < 0.4:
-            noise = noise / noise.std() + _slope(size, rng) * rng.uniform(0, 6)
+            noise = noise / noise.std() + slope(size, rng) * rng.uniform(0, 6)
         low, high = np.percentile(noise, (1, 99.9))
         plane = np.clip((noise - low) / (high - low), 0, 1)
         target = np.zeros((size, size, len(TARGETS)), np.float32)
@@ -254,9 +255,9 @@ class PatchSampler:
         grey = image.shape[-1] == 1
         if self._strength > 0:
             image = (
-                _vary_grey(image, rng, self._strength)
+                vary_grey(image, rng, self._strength)
                 if grey
-                else _vary_colour(image, rng, self._strength)
+                else vary_colour(image, rng, self._strength)
             )
         contact = contact_map(labels)
         target = np.empty((size, size, len(TARGETS)), np.float32)
@@ -326,81 +327,3 @@ class PatchSampler:
             warp(item.distance, offset, 1),
             None if item.known is None else warp(item.known, offset, 0),
         )
-
-
-def _slope(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Return a smooth light-to-dark field, ``(size, size)`` in about -1 to 1."""
-    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
-    angle = rng.uniform(0, 2 * np.pi)
-    field = np.cos(angle) * x + np.sin(angle) * y
-    if rng.random() < 0.5:
-        cy, cx = rng.uniform(-1, 1, 2)
-        field = 1 - (y - cy) ** 2 - (x - cx) ** 2
-    return field.astype(np.float32)
-
-
-def _finish(image: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
-    """Blur, noise, uneven light: what happens to any image."""
-    size = image.shape[0]
-    if rng.random() < 0.25:
-        sigma = rng.uniform(0.3, 1.5) * strength
-        image = ndi.gaussian_filter(image, (sigma, sigma, 0), truncate=3)
-    if rng.random() < 0.2:
-        image = image * (1 + 0.35 * strength * _slope(size, rng)[..., None])
-    if rng.random() < 0.4:
-        sigma = strength * 10 ** rng.uniform(-2.5, -1.0)
-        noise = rng.normal(0, sigma, image.shape)
-        if rng.random() < 0.5:
-            noise *= np.sqrt(np.clip(image, 0.02, 1))
-        image = image + noise
-    return np.clip(image, 0, 1).astype(np.float32)
-
-
-def _vary_grey(
-    image: np.ndarray, rng: np.random.Generator, strength: float
-) -> np.ndarray:
-    if rng.random() < 0.6:
-        image = np.clip(image, 0, 1) ** np.exp(rng.uniform(-0.7, 0.7) * strength)
-    if rng.random() < 0.5:
-        # As if the percentiles had fallen elsewhere, or there were a haze.
-        low = rng.uniform(-0.15, 0.15) * strength
-        high = 1 + rng.uniform(-0.3, 0.5) * strength
-        image = (image - low) / max(high - low, 0.3)
-    if rng.random() < 0.12 * strength:
-        image = 1 - image
-    return _finish(image, rng, strength)
-
-
-#: Rows: optical density of haematoxylin, eosin and a residual in red, green, blue
-#: (A. C. Ruifrok, D. A. Johnston, Anal. Quant. Cytol. Histol. 23, 2001).
-_STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
-
-
-def _vary_colour(
-    image: np.ndarray, rng: np.random.Generator, strength: float
-) -> np.ndarray:
-    if rng.random() < 0.5:
-        # Vary the amount of each stain, then how each colour is recorded.
-        density = -np.log(np.clip(image, 0.02, 1)) @ np.linalg.inv(_STAINS)
-        density = density * (1 + rng.uniform(-0.3, 0.3, 3) * strength)
-        density = density + rng.uniform(-0.08, 0.08, 3) * strength
-        image = np.exp(-np.clip(density @ _STAINS, 0, 6))
-    if rng.random() < 0.5:
-        mix = np.eye(3) + rng.uniform(-0.25, 0.25, (3, 3)) * strength
-        image = image @ (mix / mix.sum(0, keepdims=True))
-    if rng.random() < 0.5:
-        image = np.clip(image, 0, 1) ** np.exp(
-            rng.uniform(-0.5, 0.5) * strength + rng.uniform(-0.2, 0.2, 3) * strength
-        )
-    if rng.random() < 0.15 * strength:
-        image = image[..., rng.permutation(3)]
-    if rng.random() < 0.15 * strength:
-        shares = rng.dirichlet((2, 2, 2))
-        image = np.repeat((image @ shares)[..., None], 3, -1)
-        if rng.random() < 0.2:
-            image = 1 - image
-    if rng.random() < 0.5:
-        low = rng.uniform(-0.15, 0.15) * strength
-        high = 1 + rng.uniform(-0.2, 0.3) * strength
-        image = (image - low) / max(high - low, 0.3)
-    return _finish(image.astype(np.float32), rng, strength)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
 from napari_nucleiseg.core.segmentation import Segmentation
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Key in a labels layer's metadata for what made it.
 RECORD = "nucleiseg"
@@ -122,6 +124,8 @@ def make_features(result: Segmentation, image: np.ndarray | None) -> pd.DataFram
     image : numpy.ndarray, optional
         For the mean intensity; see `core.measure.measure`.
     """
+    import pandas as pd  # takes a quarter of a second, which the widget need not wait
+
     table = pd.DataFrame(result.measure(image)).rename(columns={"label": "index"})
     return table.round(
         {name: 3 for name in table.columns if name not in ("index", "area")}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info
@@ -37,6 +40,9 @@ if TYPE_CHECKING:
 
 #: Relabelling waits this long for a slider to come to rest, milliseconds.
 SETTLE_MS = 15
+
+#: What the first run needs is loaded so long after the widget was opened, ms.
+WARM_UP_MS = 300
 
 #: What the network has to run again for, when it is changed.
 NEEDS_RUN = ("diameter", "accurate")
@@ -90,6 +96,9 @@ class SegmentWidget(QWidget):
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.setInterval(SETTLE_MS)
+        self._warm = QTimer(self)
+        self._warm.setSingleShot(True)
+        self._warm.start(WARM_UP_MS)
 
     def _lay_out(self) -> None:
         # Wide enough for napari to show the whole name above it.
@@ -108,8 +117,17 @@ class SegmentWidget(QWidget):
         self.inputs.value_changed.connect(self._on_value_changed)
         self.run_button.clicked.connect(self._on_run_clicked)
         self._settle.timeout.connect(self._relabel)
+        self._warm.timeout.connect(self._warm_up)
         # Without holding on to a widget that Qt has deleted.
         self.destroyed.connect(functools.partial(_let_go, self.__dict__))
+
+    def _warm_up(self) -> None:
+        """Load what the first run needs, while the user is still looking."""
+        model = self.chosen_model()
+        if model is not None:
+            threading.Thread(
+                target=_preload, args=(model.folder,), name="warm-up"
+            ).start()
 
     # ---- what the user chose ------------------------------------------------------
 
@@ -347,3 +365,13 @@ def _let_go(state: dict[str, Any], *_: Any) -> None:
     job = state.get("_job")
     if job is not None:
         job.quit()
+
+
+def _preload(folder: Path) -> None:
+    """Load a model, and what makes labels and their table; for another thread."""
+    # If anything is wrong with them, the run says so.
+    with contextlib.suppress(Exception):
+        import pandas  # noqa: F401
+        import skimage.segmentation  # noqa: F401
+
+        load_model(folder)
