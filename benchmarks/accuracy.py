@@ -31,6 +31,7 @@ from napari_nucleiseg.core.confidence import (
 )
 from napari_nucleiseg.core.instances import label_confidence
 from napari_nucleiseg.core.monitor import SilentMonitor
+from napari_nucleiseg.core.params import SegmentParams
 from napari_nucleiseg.core.score import (
     THRESHOLDS,
     ImageScore,
@@ -39,7 +40,7 @@ from napari_nucleiseg.core.score import (
     score_image,
     summarise,
 )
-from napari_nucleiseg.core.segmentation import label_planes
+from napari_nucleiseg.core.segmentation import Segmentation, label_planes, relabel
 from napari_nucleiseg.models.registry import DEFAULT_MODEL, Model, find_model
 from napari_nucleiseg.models.segmenting import segment
 from report import markdown, put
@@ -56,16 +57,20 @@ class Scored:
     ----------
     name, kind, field : str
         Of the image; see `images.TestImage`.
-    image, truth, labels : numpy.ndarray
-        The image, its true labels and those found.
-    score : ImageScore
-        How they compare.
+    image, truth : numpy.ndarray
+        The image, and its true labels.
+    found : Segmentation
+        All nuclei that were found, however unsure.
     features : numpy.ndarray
-        ``(n, 4)`` of the nuclei found; see `core.confidence.nucleus_features`.
+        ``(n, 4)`` of them; see `core.confidence.nucleus_features`.
     plain : numpy.ndarray
         ``(n,)``, their mean nucleus maps.
     matched : numpy.ndarray
         ``(n,)`` bool: whether each matches a true nucleus at IoU 0.5.
+    labels : numpy.ndarray
+        As a user gets them: the least confident may be left out.
+    score : ImageScore
+        How they compare with the truth.
     """
 
     name: str
@@ -73,18 +78,22 @@ class Scored:
     field: str
     image: np.ndarray
     truth: np.ndarray
-    labels: np.ndarray
-    score: ImageScore
+    found: Segmentation
     features: np.ndarray
     plain: np.ndarray
     matched: np.ndarray
+    labels: np.ndarray | None = None
+    score: ImageScore | None = None
 
 
 def measure(
     name: str, kind: str, field: str, image: np.ndarray, truth: np.ndarray, model: str
 ) -> Scored:
-    """Segment an image as a user would, and compare with the truth."""
-    found = segment(image, model, rgb=image.ndim == 3)
+    """Segment an image, and note of every nucleus whether it is a true one.
+
+    None is left out yet for a low confidence: that is fitted on them. See `finish`.
+    """
+    found = segment(image, model, rgb=image.ndim == 3, min_confidence=0.0)
     features, plain = (
         label_planes(
             found.planes,
@@ -98,10 +107,15 @@ def measure(
     overlaps = find_overlaps(truth, found.labels)
     hit = overlaps.predicted_ids[match(overlaps.iou(), 0.5)[1]]
     matched = np.isin(np.arange(1, found.count + 1), hit)
-    score = score_image(truth, found.labels)
-    return Scored(
-        name, kind, field, image, truth, found.labels, score, features, plain, matched
-    )
+    return Scored(name, kind, field, image, truth, found, features, plain, matched)
+
+
+def finish(one: Scored, calibration: Calibration | None) -> Scored:
+    """Make an image's labels as a user gets them, and score them."""
+    judged = dataclasses.replace(one.found, calibration=calibration)
+    labels = relabel(judged, SegmentParams()).labels
+    score = score_image(one.truth, labels)
+    return dataclasses.replace(one, labels=labels, score=score)
 
 
 def score_split(data: Path, split: str, model: str) -> list[Scored]:
@@ -275,14 +289,21 @@ def main() -> None:
     start = time.perf_counter()
     model = find_model(args.model)
     sets = {split: score_split(args.data, split, args.model) for split in args.splits}
+    if args.pairs:
+        sets[args.pairs.name] = score_pairs(args.pairs, args.model)
+    calibration = fit(sets[FIT_ON]) if args.update_card else model.card.calibration
+    sets = {
+        split: [finish(one, calibration) for one in scored]
+        for split, scored in sets.items()
+    }
     by_split = {
         split: {
             kind: figures([one.score for one in some])
             for kind, some in by_kind(scored).items()
         }
         for split, scored in sets.items()
+        if split in args.splits
     }
-    calibration = fit(sets[FIT_ON]) if args.update_card else model.card.calibration
     if args.update_card:
         update_card(model, by_split, calibration)
     shown, last = dict(by_split), args.splits[-1]
@@ -291,7 +312,6 @@ def main() -> None:
     }
     if args.pairs:
         name = args.pairs.name
-        sets[name] = score_pairs(args.pairs, args.model)
         shown[name] = {"another lab's": figures([one.score for one in sets[name]])}
         curves[f"{name} (another lab's)"] = curve(sets[name])
     worth, record = judge_confidence(sets, calibration, args.update_card)

@@ -245,14 +245,13 @@ class TrainParams(_Checked):
         advanced=True,
     )
     own_scale: float = parameter(
-        0.3,
+        0.5,
         low=0.0,
         high=1.0,
         step=0.1,
         label="Own scale",
         tip="The share of patches that keep about the scale of their image; in the "
-        "others nuclei are brought to about the model's diameter, as they are when it "
-        "is used.",
+        "others nuclei are brought to about the model's diameter.",
         advanced=True,
     )
     learning_rate: float = parameter(

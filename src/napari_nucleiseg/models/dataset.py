@@ -67,7 +67,7 @@ def _prepare(pair: Pair) -> _Prepared:
 
 
 #: Diameter (pixels) that nuclei are brought to where nothing else is said.
-DIAMETER = 27.0
+DIAMETER = 20.0
 
 
 class Sizes(NamedTuple):
@@ -122,14 +122,14 @@ def diameters_known(diameter: float) -> tuple[float, float]:
 
     About what training shows it (see `PatchSampler`); below, enlarging helps.
     """
-    return round(0.5 * diameter, 1), round(1.8 * diameter, 1)
+    return round(0.625 * diameter, 1), round(1.8 * diameter, 1)
 
 
 def best_at(architecture: str, diameter: float) -> tuple[float, tuple[float, float]]:
     """Return the diameter (pixels) nuclei are best brought to, and which are left.
 
-    The network ``nuclei`` works at half resolution: nuclei smaller than those of its
-    training are enlarged, for it parts and outlines them better then.
+    The network ``nuclei`` works at half resolution: it parts and outlines nuclei
+    somewhat larger than those of its training better, up to the largest it knows.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def best_at(architecture: str, diameter: float) -> tuple[float, tuple[float, flo
     """
     if architecture != "nuclei":
         return diameter, diameters_known(diameter)
-    return diameter, (round(0.9 * diameter, 1), round(1.35 * diameter, 1))
+    return round(1.3 * diameter, 1), (diameter, round(1.8 * diameter, 1))
 
 
 class PatchSampler:
@@ -175,7 +175,7 @@ class PatchSampler:
         patch_size: int = 192,
         diameter: float = DIAMETER,
         augmentation: float = 1.0,
-        own_scale: float = 0.3,
+        own_scale: float = 0.5,
     ) -> None:
         if not pairs:
             raise ValueError("Training needs at least one image with labels.")

@@ -203,8 +203,6 @@ LONG = TrainParams(
     patience=None,
     rehearsal=0.0,
     ema_momentum=0.998,
-    diameter=20.0,
-    own_scale=0.5,
 )
 
 #: The data set the recipes were made for.
@@ -222,8 +220,6 @@ PLAIN = TrainParams(
     weight_decay=0.0,
     ema_momentum=0.0,
     rehearsal=0.0,
-    diameter=20.0,
-    own_scale=0.5,
 )
 
 #: ``unet`` and ``unet-mobilenetv2`` are two student projects' systems on these images,
@@ -253,20 +249,6 @@ RECIPES = {
                     minutes=134, learning_rate=1.5e-3, augmentation=0.75, seed=3
                 ),
                 {"fluo": 0.68, "color": 0.22, "brightfield-gray": 0.10},
-            ),
-            # The last one at the size that nuclei are brought to when it is used.
-            Stage(
-                LONG.replace(
-                    minutes=66,
-                    learning_rate=1e-3,
-                    augmentation=0.7,
-                    seed=5,
-                    diameter=27.0,
-                    own_scale=0.3,
-                    patch_size=224,
-                    batch_size=6,
-                ),
-                {"fluo": 0.62, "color": 0.26, "brightfield-gray": 0.12},
             ),
         ),
         source=DSB2018,

@@ -110,7 +110,7 @@ class HeldOut:
         channels: int,
         patch_size: int,
         diameter: float,
-        own_scale: float = 0.3,
+        own_scale: float = 0.5,
     ) -> None:
         sampler = PatchSampler(
             pairs,
