@@ -89,6 +89,8 @@ def quick():
         ema_momentum=0.5,
         augmentation=0.5,
         rehearsal=0.0,
+        blend=1.0,
+        schedule="plateau",
         patience=None,
         seed=3,
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_nucleiseg.models.losses import nuclei_loss
-from napari_nucleiseg.models.schedule import Schedule
+from napari_nucleiseg.models.schedule import Average, Schedule
 from napari_nucleiseg.models.training import fit_network
 from napari_nucleiseg.models.validation import HeldOut
 
@@ -155,6 +155,52 @@ def test_there_must_be_something_to_learn_from(tiny, quick, pairs):
     for given in (([], pairs), (pairs, [])):
         with pytest.raises(ValueError, match="at least one image"):
             fit_network(*given, params=quick, network=tiny)
+
+
+def test_what_is_kept_is_a_blend_of_the_base_and_of_what_was_learnt(tiny):
+    base = tiny.get_weights()
+    learnt = [w + 1 for w in base]
+    kept = {}
+    for blend in (0.25, 1.0):
+        tiny.set_weights(base)
+        average = Average(tiny, 0.0, blend=blend)
+        tiny.set_weights(learnt)
+        average.update()
+        now = average.swap()
+        kept[blend] = tiny.get_weights()
+        assert all(np.array_equal(a, b) for a, b in zip(now, learnt, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(kept[1.0], learnt, strict=True))
+    for first, some in zip(base, kept[0.25], strict=True):
+        assert np.allclose(some, first + 0.25, atol=1e-6)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_only_what_goes_on_from_a_model_is_blended(
+    tiny, quick, pairs, validation, first
+):
+    base = [np.array(w) for w in tiny.get_weights()]
+    share = []
+
+    def look(trainer, better):
+        learnt = trainer.average.weights
+        now = trainer.average.swap()
+        kept = trainer.network.get_weights()
+        trainer.network.set_weights(now)
+        moved, whole = (
+            sum(float(np.abs(b - a).sum()) for a, b in zip(base, to, strict=True))
+            for to in (kept, learnt)
+        )
+        share.append(moved / whole)
+
+    fit_network(
+        pairs,
+        validation,
+        params=quick.replace(epochs=1, blend=0.3),
+        network=tiny,
+        first=first,
+        on_epoch=look,
+    )
+    assert share == [pytest.approx(0.3 if first else 1.0, abs=0.01)]
 
 
 def rates_of(params):

@@ -217,7 +217,7 @@ class TrainParams(_Checked):
     """
 
     epochs: int = parameter(
-        20,
+        8,
         low=1,
         high=10_000,
         label="Epochs",
@@ -255,16 +255,16 @@ class TrainParams(_Checked):
         advanced=True,
     )
     learning_rate: float = parameter(
-        5e-4,
+        2e-4,
         low=1e-7,
         high=1.0,
         label="Learning rate",
         tip="How strongly the network corrects itself at the start. From scratch, "
-        "four times as much is usual.",
+        "ten times as much is usual.",
         advanced=True,
     )
     schedule: str = parameter(
-        "plateau",
+        "cosine",
         choices=SCHEDULES,
         label="Learning rate falls",
         tip="Plateau halves it whenever the held-out loss has not fallen for a few "
@@ -335,13 +335,24 @@ class TrainParams(_Checked):
         advanced=True,
     )
     rehearsal: float = parameter(
-        0.3,
+        0.5,
         low=0.0,
         high=0.9,
         step=0.05,
         label="Rehearsal",
         tip="The share of patches that come from a small set of other nuclei images "
         "that is part of this package, so that the model does not forget them.",
+        advanced=True,
+    )
+    blend: float = parameter(
+        0.6,
+        low=0.1,
+        high=1.0,
+        step=0.05,
+        label="Blend",
+        tip="Where training goes on from a model, what is kept is a blend of that "
+        "model and of what was learnt: 1 is all of what was learnt; less of it "
+        "forgets less of what the first one knew.",
         advanced=True,
     )
     weight_decay: float = parameter(

@@ -202,6 +202,7 @@ LONG = TrainParams(
     schedule="cosine",
     patience=None,
     rehearsal=0.0,
+    blend=1.0,
     ema_momentum=0.998,
 )
 
@@ -220,6 +221,7 @@ PLAIN = TrainParams(
     weight_decay=0.0,
     ema_momentum=0.0,
     rehearsal=0.0,
+    blend=1.0,
 )
 
 #: ``unet`` and ``unet-mobilenetv2`` are two student projects' systems on these images,

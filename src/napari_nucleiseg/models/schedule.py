@@ -25,11 +25,30 @@ AVERAGE_EVERY = 4
 class Average:
     """A running average of a network's weights, on any backend.
 
-    Short at first, so that the untrained weights are soon forgotten.
+    Short at first, so that the untrained weights are soon forgotten. It may be blended
+    with the weights there were at the beginning, which keeps most of what the network
+    knew and most of what it learnt [1]_.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Whose.
+    momentum : float
+        Of the average, 0-1, a step.
+    blend : float
+        Share of the average in what `swap` puts into the network, 0-1; the rest is
+        the network as it is now.
+
+    References
+    ----------
+    .. [1] M. Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022.
     """
 
-    def __init__(self, network: keras.Model, momentum: float) -> None:
-        self._network, self._momentum = network, momentum
+    def __init__(
+        self, network: keras.Model, momentum: float, *, blend: float = 1.0
+    ) -> None:
+        self._network, self._momentum, self._blend = network, momentum, blend
+        self._start = network.get_weights() if blend < 1 else []
         self.weights: list[np.ndarray] = []
         self.updates = 0
 
@@ -47,9 +66,12 @@ class Average:
             mean += (1 - keep) * new
 
     def swap(self) -> list[np.ndarray]:
-        """Put the average into the network; returns what was there."""
+        """Put the average, blended, into the network; returns what was there."""
         now = self._network.get_weights()
-        if self.weights:
+        if self.weights and self._start:
+            pairs = zip(self._start, self.weights, strict=True)
+            self._network.set_weights([a + self._blend * (b - a) for a, b in pairs])
+        elif self.weights:
             self._network.set_weights(self.weights)
         return now
 

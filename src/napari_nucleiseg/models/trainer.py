@@ -130,6 +130,7 @@ class Trainer:
         settings: InstanceSettings,
         rehearsal: Sequence[Pair],
         sizes: Sizes,
+        blend: float = 1.0,
     ) -> None:
         self.params, self.network, self.architecture = params, network, architecture
         cut: dict[str, Any] = {
@@ -165,7 +166,7 @@ class Trainer:
             jit_compile=False,
         )
         network.optimizer.build(network.trainable_variables)
-        self.average = Average(network, params.ema_momentum)
+        self.average = Average(network, params.ema_momentum, blend=blend)
         self.schedule = Schedule(params)
         self.result = TrainResult(network, crops=self.held_out.crops)
         self.lowest = math.inf

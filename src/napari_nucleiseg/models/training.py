@@ -60,7 +60,7 @@ def fit_network(
     resume : tuple, optional
         A state, and the best weights, that an earlier run left.
     first : bool
-        Whether `network` is what the result is to be compared with.
+        Whether `network` is what the result is to be compared, and blended, with.
     monitor : Monitor, optional
         Told of every batch and epoch, and asked after each batch whether to stop.
     on_epoch : callable, optional
@@ -93,6 +93,7 @@ def fit_network(
         settings or InstanceSettings(),
         rehearsal,
         sizes or sizes_for(design.name, params.diameter),
+        params.blend if first else 1.0,
     )
     if given and first:
         monitor.report(Progress("Checking the model to start from", 0, 0))

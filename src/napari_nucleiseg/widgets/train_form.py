@@ -48,6 +48,7 @@ _MORE = (
     "augmentation",
     "validation_share",
     "rehearsal",
+    "blend",
     "seed",
 )
 
@@ -277,6 +278,7 @@ class TrainForm(QWidget):
                 steps_per_epoch=32,
                 learning_rate=2e-3 if chosen.name == "nuclei" else 1e-3,
                 patch_size=chosen.patch_size,
+                schedule="plateau",
                 patience=20,
                 plateau_patience=6,
             )
