@@ -49,6 +49,14 @@ def cache(tmp_path, monkeypatch):
 # --- the U-Net on MobileNetV2, as the student project had it
 
 
+def test_from_scratch_its_normalisations_soon_know_the_images():
+    # Else it would see nothing but background for hundreds of steps when it is used.
+    network = MOBILE.build(pretrained=False)
+    norms = [x for x in network.layers if isinstance(x, keras.layers.BatchNormalization)]
+    assert len(norms) > 50
+    assert all(layer.trainable and layer.momentum**100 < 0.05 for layer in norms)
+
+
 def test_its_parameters_layer_by_layer(frozen):
     upwards = ("up1", "up2", "up3", "up4", "maps")
     counts = {

@@ -31,6 +31,11 @@ SKIPS = (
     "block_16_project",
 )
 
+#: Of the statistics of normalisations that learn: those of MobileNetV2 as it comes
+#: (0.999) would take a thousand steps to forget what they began with, and the network
+#: would see nothing for so long when it is used.
+MOMENTUM = 0.97
+
 #: Filters of the upsampling blocks, from the bottom up.
 UP_FILTERS = (512, 256, 128, 64)
 
@@ -88,6 +93,8 @@ def build_mobilenet_unet(*, pretrained: bool = True, fetch: bool = True) -> kera
     for layer in encoder.layers:
         # A frozen normalisation also keeps the statistics it has.
         layer.trainable = not pretrained
+        if not pretrained and isinstance(layer, layers.BatchNormalization):
+            layer.momentum = MOMENTUM
     *skips, x = (encoder.get_layer(name).output for name in SKIPS)
     for level, (width, skip) in enumerate(
         zip(UP_FILTERS, reversed(skips), strict=True), start=1
@@ -95,7 +102,7 @@ def build_mobilenet_unet(*, pretrained: bool = True, fetch: bool = True) -> kera
         x = layers.Conv2DTranspose(
             width, 3, strides=2, padding="same", use_bias=False, name=f"up{level}_conv"
         )(x)
-        x = layers.BatchNormalization(name=f"up{level}_norm")(x)
+        x = layers.BatchNormalization(momentum=MOMENTUM, name=f"up{level}_norm")(x)
         x = layers.Activation("relu", name=f"up{level}_relu")(x)
         x = layers.Concatenate(name=f"up{level}_join")([x, skip])
     x = layers.Conv2DTranspose(
