@@ -51,8 +51,8 @@ def cache(tmp_path, monkeypatch):
 
 def test_from_scratch_its_normalisations_soon_know_the_images():
     # Else it would see nothing but background for hundreds of steps when it is used.
-    network = MOBILE.build(pretrained=False)
-    norms = [x for x in network.layers if isinstance(x, keras.layers.BatchNormalization)]
+    layers = MOBILE.build(pretrained=False).layers
+    norms = [x for x in layers if isinstance(x, keras.layers.BatchNormalization)]
     assert len(norms) > 50
     assert all(layer.trainable and layer.momentum**100 < 0.05 for layer in norms)
 
@@ -321,6 +321,22 @@ def test_what_runs_is_what_was_trained(name, frozen, tile):
     assert maps.std() > 0.05
     # Rounding to half precision is over before, so that it costs nothing here.
     assert np.abs(run_lite(to_lite(network), tile) - maps).max() <= 1e-4
+
+
+def test_a_saved_mobilenet_runs_at_any_size(tmp_path, quick):
+    network = MOBILE.build(pretrained=False)
+    model = save_network(
+        tmp_path / "mobile",
+        TrainResult(network),
+        title="On MobileNetV2",
+        params=quick,
+        architecture=MOBILE.name,
+    )
+    predictor = load_model(model.folder)
+    for side in (32, 96):
+        tile = np.random.default_rng(0).random((1, side, side, 3), np.float32)
+        found = predictor.predict(tile)[..., 0]
+        assert np.allclose(found, network.predict_on_batch(tile)[..., 1], atol=1e-3)
 
 
 def test_a_two_class_model_segments_and_can_be_trained_on(tmp_path, quick, pairs, tile):

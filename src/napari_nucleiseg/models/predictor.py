@@ -94,9 +94,13 @@ class LitePredictor:
         self._interpreter = Interpreter(
             str(model.folder / RUN_FILE), num_threads=threads or os.cpu_count() or 1
         )
-        # Now, so that loading is over when this returns.
+        # Now, so that loading is over when this returns; at a size that every network
+        # can halve, which the one pixel that the file says is not.
+        self._shape = (1, self.multiple, self.multiple, self.channels)
+        self._interpreter.resize_tensor_input(
+            self._interpreter.get_input_details()[0]["index"], self._shape
+        )
         self._interpreter.allocate_tensors()
-        self._shape: tuple[int, ...] | None = None
         # An interpreter holds one picture at a time: callers take turns.
         self._lock = threading.Lock()
 
@@ -116,7 +120,7 @@ class LitePredictor:
         """
         with self._lock:
             source = self._interpreter.get_input_details()[0]["index"]
-            shape = (1, *tiles.shape[1:])
+            shape = (1, *tiles.shape[1:4])
             if shape != self._shape:
                 self._interpreter.resize_tensor_input(source, shape)
                 self._interpreter.allocate_tensors()

@@ -31,7 +31,7 @@ from napari_nucleiseg.widgets.controls import duration
 CURVES_HEIGHT = 260
 
 #: Round the curves: left, right, below, above, and between the two; pixels.
-MARGINS = (42, 10, 36, 22, 26)
+MARGINS = (42, 10, 40, 22, 26)
 
 #: Room above and below the curve of the AP.
 AP_MARGIN = 0.1
