@@ -189,6 +189,25 @@ def test_more_tiles_than_one_leave_no_seams(discs, predictor, same_partition):
     assert same_partition(result.labels, labels)
 
 
+def test_a_network_gets_tiles_no_longer_than_it_wants(nuclei, predictor):
+    predictor.tile = 96
+    segment(nuclei > 0, predictor, params=AS_IS)
+    assert len(predictor.seen) > 1
+    assert max(max(y, x) for _, y, x, _ in predictor.seen) == 96
+
+
+@pytest.mark.parametrize("shape", [(400, 400), (600, 700)])
+def test_what_was_looked_at_to_measure_it_is_not_looked_at_again(
+    discs, predictor, shape
+):
+    centres = [(y, x) for y in range(30, 380, 60) for x in range(30, 380, 60)]
+    labels = discs(shape, centres, 10)
+    predictor.tile = 1024
+    result = segment(labels > 0, predictor)
+    assert result.count == len(centres)
+    assert len(predictor.seen) == 1
+
+
 @pytest.mark.parametrize("diameter", [5.0, 10.0, 40.0, 80.0])
 def test_a_given_diameter_sets_the_size_the_network_sees(discs, predictor, diameter):
     labels = discs((160, 160), [(45, 45), (110, 110)], diameter / 2)

@@ -88,7 +88,7 @@ def normalise(image: np.ndarray) -> np.ndarray:
 
 
 def match_channels(image: np.ndarray, channels: int) -> np.ndarray:
-    """Return ``(y, x, channels)``: grey is repeated, colour averaged to grey.
+    """Return ``(…, y, x, channels)``: grey is repeated, colour averaged to grey.
 
     Raises
     ------

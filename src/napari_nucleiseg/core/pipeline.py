@@ -24,7 +24,7 @@ from napari_nucleiseg.core.segmentation import (
     resolve_settings,
 )
 from napari_nucleiseg.core.size import estimate_scale, working_diameter
-from napari_nucleiseg.core.tiling import plan_tiles, run_tiled
+from napari_nucleiseg.core.tiling import TILE, plan_tiles, run_tiled
 
 
 class Predictor(Protocol):
@@ -46,7 +46,8 @@ class Predictor(Protocol):
         What a tile's sides must be multiples of.
 
     One with a ``calibration`` (`core.confidence.Calibration`) gives calibrated
-    confidences; None, or no such attribute, the mean nucleus map.
+    confidences; None, or no such attribute, the mean nucleus map. One with a ``tile``
+    gets tiles of at most that side, pixels; else of `core.tiling.TILE`.
     """
 
     name: str
@@ -151,6 +152,19 @@ def scaled_shape(shape: tuple[int, int], scale: float) -> tuple[int, int]:
     return y, x
 
 
+#: Rows that `quantise` turns at a time: few enough for the processor's cache.
+_ROWS = 64
+
+
+def quantise(maps: np.ndarray) -> np.ndarray:
+    """Return maps ``(y, x, c)`` in 0-1 as uint8, 255 for 1."""
+    out = np.empty(maps.shape, np.uint8)
+    for start in range(0, len(maps), _ROWS):
+        rows = slice(start, start + _ROWS)
+        out[rows] = np.clip(maps[rows], 0, 1) * 255 + 0.5
+    return out
+
+
 class _Runner:
     """Runs one network over the planes of one image and reports."""
 
@@ -163,9 +177,8 @@ class _Runner:
         self._spare: dict[tuple[int, float], np.ndarray] = {}
 
     def prepare(self, plane: np.ndarray) -> np.ndarray:
-        """Return a plane as the network wants it: ``(y, x, c)`` float32 in 0-1."""
-        stretched = images.normalise(images.to_finite_float(plane))
-        return images.match_channels(stretched, self._predictor.channels)
+        """Return a plane with its contrast stretched: ``(y, x, c)`` float32 in 0-1."""
+        return images.normalise(images.to_finite_float(plane))
 
     def measure_scale(self, planes: np.ndarray) -> tuple[float, float]:
         """Return the scale to run at and the nuclear diameter (px), by looking."""
@@ -211,8 +224,7 @@ class _Runner:
         shape = plane.shape[:2]
         if scale < 1:
             maps = images.resize(maps, shape)
-        quantised = (np.clip(maps, 0, 1) * 255 + 0.5).astype(np.uint8)
-        return PlaneMaps(quantised, shape)
+        return PlaneMaps(quantise(maps), shape)
 
     def _predict_flipped(self, tiles: np.ndarray) -> np.ndarray:
         """Return the mean of what the network says of tiles flipped each way."""
@@ -235,10 +247,19 @@ class _Runner:
     ) -> np.ndarray:
         shape = scaled_shape(prepared.shape[:2], scale)
         scaled = images.resize(prepared, shape)
-        plan = plan_tiles(shape, multiple=self._predictor.multiple)
+        plan = plan_tiles(
+            shape,
+            largest=getattr(self._predictor, "tile", TILE),
+            multiple=self._predictor.multiple,
+        )
         total = len(plan.tiles) * self._n_planes
         done = len(plan.tiles) * index
-        for result in run_tiled(scaled, plan, predict or self._predictor.predict):
+        run = predict or self._predictor.predict
+        channels = self._predictor.channels
+        # A grey tile is repeated for the network only here: it is cheaper to scale.
+        for result in run_tiled(
+            scaled, plan, lambda tile: run(images.match_channels(tile, channels))
+        ):
             if result is not None:
                 return result
             check_cancelled(self._monitor)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import scipy.ndimage as ndi
 
 from napari_nucleiseg.core.instances import (
     InstanceSettings,
@@ -19,8 +18,9 @@ from napari_nucleiseg.core.instances import (
 #: nuclei are smaller than the network knows.
 LOOKS, LARGER_LOOKS = (1.0, 0.5, 0.25, 0.125), (2.0, 4.0)
 
-#: At each size at most a window of this side is looked at (pixels there).
-WINDOW = 512
+#: At each size a window of this side is looked at (pixels there), or all of an image
+#: that is at most so many times as large: what was looked at whole can be kept.
+WINDOW, WHOLE = 512, 2.0
 
 #: A look is taken at its word if it shows at least so many nuclei, so surely (mean of
 #: confidence times depth, by area), nearly all (by area) of a size the network knows.
@@ -30,9 +30,14 @@ ENOUGH, SURE, KNOWN = 6, 0.6, 0.7
 FEW, PREFER_FINER = 4, 1.15
 
 
-class _Sized(Protocol):
-    diameter: float
-    diameter_range: tuple[float, float]
+class _Diameters(Protocol):
+    @property
+    def diameter(self) -> float: ...
+    @property
+    def diameter_range(self) -> tuple[float, float]: ...
+
+
+class _Sized(_Diameters, Protocol):
     settings: InstanceSettings
 
 
@@ -92,22 +97,35 @@ def estimate_scale(
 
 def _scale_for(diameter: float, predictor: _Sized) -> float:
     """Return the scale for nuclei of a diameter: 1 if the network knows their size."""
-    low, high = getattr(predictor, "working_range", None) or predictor.diameter_range
+    low, high = working_range(predictor)
     return 1.0 if low <= diameter <= high else working_diameter(predictor) / diameter
 
 
-def working_diameter(predictor: _Sized) -> float:
+def working_diameter(model: _Diameters) -> float:
     """Return the diameter (pixels) that a network's nuclei are brought to.
 
     That at which it does best, if its model says so; else that of its training.
+
+    Parameters
+    ----------
+    model : Predictor or ModelCard
+        Whose.
     """
-    return getattr(predictor, "working_diameter", None) or predictor.diameter
+    return getattr(model, "working_diameter", None) or model.diameter
+
+
+def working_range(model: _Diameters) -> tuple[float, float]:
+    """Return the diameters (pixels) of nuclei that are left at their own scale.
+
+    Those that the model says; else all that it copes with. See `working_diameter`.
+    """
+    return getattr(model, "working_range", None) or model.diameter_range
 
 
 def _centre_window(shape: tuple[int, int], scale: float) -> tuple[slice, slice] | None:
-    """Return the middle of the image, or None where all of it fits the window."""
+    """Return the middle of the image, or None where all of it is to be looked at."""
     side = int(WINDOW / scale)
-    if max(shape) <= side:
+    if shape[0] * shape[1] <= WHOLE * side**2:
         return None
     starts = [max(0, (n - side) // 2) for n in shape]
     y, x = (
@@ -134,7 +152,8 @@ def _view(maps: np.ndarray, predictor: _Sized) -> _View | None:
         return None
     areas = np.bincount(labels.ravel())[1:]
     confidence = label_confidence(labels, maps)
-    depth = ndi.maximum(maps[..., 1], labels, np.arange(1, areas.size + 1))
+    depth = np.zeros(areas.size + 1, maps.dtype)
+    np.maximum.at(depth, labels.ravel(), maps[..., 1].ravel())
     diameters = 2 * np.sqrt(areas / np.pi)
     low, high = predictor.diameter_range
     known = (diameters >= low) & (diameters <= high)
@@ -152,7 +171,7 @@ def _view(maps: np.ndarray, predictor: _Sized) -> _View | None:
         diameter=float(diameters[order][middle]),
         good=bool(
             known.sum() >= ENOUGH
-            and (share * confidence * depth).sum() >= SURE
+            and (share * confidence * depth[1:]).sum() >= SURE
             and share[known].sum() >= KNOWN
         ),
     )

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+#: Longest side of a tile where nothing else is said, pixels.
+TILE = 512
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -70,7 +73,11 @@ def _plan_axis(
 
 
 def plan_tiles(
-    shape: tuple[int, int], *, largest: int = 512, overlap: int = 64, multiple: int = 32
+    shape: tuple[int, int],
+    *,
+    largest: int = TILE,
+    overlap: int = 64,
+    multiple: int = 32,
 ) -> TilePlan:
     """Cover an image with as few equal tiles as will do.
 
@@ -163,7 +170,8 @@ def run_tiled(
         if total is None:
             total = np.zeros((*plan.padded, maps.shape[-1]), np.float32)
         weight = np.outer(_ramp(tile.y, tile.height, ys), _ramp(tile.x, tile.width, xs))
-        total[tile.window] += maps * weight[..., None]
+        maps *= weight[..., None]
+        total[tile.window] += maps
         yield None
     assert total is not None  # there is always a tile
     yield total[: plan.shape[0], : plan.shape[1]]

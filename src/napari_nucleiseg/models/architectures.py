@@ -38,6 +38,9 @@ class Architecture:
         Side of the patches it is trained on unless told otherwise, pixels.
     multiple : int
         What a tile's sides must be multiples of.
+    tile : int
+        Longest side of a tile it runs on, pixels: the longer, the less of an image
+        is seen twice, and the more memory it takes.
     pretrained : bool
         Whether it can start from weights learnt elsewhere.
     """
@@ -48,6 +51,7 @@ class Architecture:
     channels: int = 3
     patch_size: int = 192
     multiple: int = 32
+    tile: int = 512
     pretrained: bool = False
 
     def build(self, *, pretrained: bool = True, fetch: bool = True) -> keras.Model:
@@ -120,6 +124,7 @@ ARCHITECTURES = {
         Architecture(
             name="nuclei",
             title="U-Net that separates touching nuclei (the built-in model's)",
+            tile=1024,
         ),
         Architecture(
             name="unet",

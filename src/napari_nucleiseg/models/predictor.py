@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from napari_nucleiseg.core.instances import MAPS
+from napari_nucleiseg.core.tiling import TILE
+from napari_nucleiseg.models.architectures import ARCHITECTURES
 from napari_nucleiseg.models.registry import DEFAULT_MODEL, RUN_FILE, Model, find_model
 
 
@@ -75,6 +77,8 @@ class LitePredictor:
     ----------
     name, channels, diameter, diameter_range, settings, multiple, calibration
         From the model's card; see `core.pipeline.Predictor`.
+    tile : int
+        From its architecture.
     """
 
     def __init__(self, model: Model, *, threads: int | None = None) -> None:
@@ -90,6 +94,8 @@ class LitePredictor:
         self.working_range = card.working_range
         self.settings = card.thresholds
         self.multiple = card.multiple
+        known = ARCHITECTURES.get(card.architecture)
+        self.tile = known.tile if known else TILE
         self.calibration = card.calibration
         self._interpreter = Interpreter(
             str(model.folder / RUN_FILE), num_threads=threads or os.cpu_count() or 1
