@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from napari_nucleiseg.core.pairs import Pair
 from napari_nucleiseg.models.reports import (
     TensorBoardLog,
     write_history,
@@ -37,6 +33,7 @@ class Drawing:
         self._folder = run.report
         self._log = TensorBoardLog(run.report / "tensorboard")
         self._last = 0.0
+        self._curves_of = 0  # rows of the history that the curves show
 
     def epoch(self, result: TrainResult) -> None:
         """Draw the latest epoch, unless one was drawn just now."""
@@ -46,29 +43,27 @@ class Drawing:
         now = time.monotonic()
         if now - self._last >= DRAW_EVERY:
             self._last = now
-            write_history(self._folder, result.history)
+            self._curves(result)
             self._pictures(result)
 
-    def _pictures(self, result: TrainResult) -> None:
-        if result.latest is not None:
-            epoch = int(result.history[-1]["epoch"])
-            self._draw(result.crops, result.latest.predicted, epoch)
+    def _curves(self, result: TrainResult) -> None:
+        if len(result.history) != self._curves_of:
+            write_history(self._folder, result.history)
+            self._curves_of = len(result.history)
 
-    def _draw(
-        self, crops: Sequence[Pair], predicted: Sequence[np.ndarray], epoch: int
-    ) -> None:
+    def _pictures(self, result: TrainResult) -> None:
+        if result.latest is None:
+            return
+        pairs = zip(result.crops, result.latest.predicted, strict=True)
         write_panels(
             self._folder,
-            [
-                (crop.image, crop.labels, found, crop.known)
-                for crop, found in zip(crops, predicted, strict=True)
-            ],
-            epoch,
+            [(crop.image, crop.labels, found, crop.known) for crop, found in pairs],
+            int(result.history[-1]["epoch"]),
         )
 
     def finish(self, result: TrainResult, title: str) -> None:
         """Draw what came of it: the whole history, and the best network's report."""
-        write_history(self._folder, result.history)
+        self._curves(result)
         if result.best is not None:
             write_report(self._folder, result.crops, result.best.predicted, title=title)
 

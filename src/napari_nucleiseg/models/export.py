@@ -122,24 +122,14 @@ def to_lite(network: keras.Model) -> bytes:
         )
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([_frozen(network)])
+    shape = (1, None, None, network.input_shape[-1])
+    call = tf.function(lambda image: network(image, training=False), autograph=False)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [call.get_concrete_function(tf.TensorSpec(shape, tf.float32))]
+    )
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
     return bytes(converter.convert())
-
-
-def _frozen(network: keras.Model) -> Any:
-    """Return the network as a TensorFlow function with its weights as constants."""
-    import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import (
-        convert_variables_to_constants_v2,
-    )
-
-    shape = (1, None, None, network.input_shape[-1])
-    call = tf.function(lambda image: network(image, training=False))
-    return convert_variables_to_constants_v2(
-        call.get_concrete_function(tf.TensorSpec(shape, tf.float32))
-    )
 
 
 def to_keras_file(network: keras.Model) -> bytes:
@@ -154,11 +144,11 @@ def to_keras_file(network: keras.Model) -> bytes:
             network.optimizer, network.compiled = optimizer, compiled
         packed = io.BytesIO()
         # Keras stores without compressing; rounded weights shrink by almost half,
-        # and a higher level takes three times as long for two percent more.
+        # and a higher level takes several times as long for little more.
         with (
             zipfile.ZipFile(path) as loose,
             zipfile.ZipFile(
-                packed, "w", zipfile.ZIP_DEFLATED, compresslevel=3
+                packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1
             ) as tight,
         ):
             for entry in loose.infolist():
