@@ -42,7 +42,9 @@ def test_a_card_is_shown(mine):
     assert done.status == 0, done.err
     assert "mine 1 (your own)" in done.out
     assert "nuclei 1" not in done.out
-    assert "best epoch " in done.out
+    training = mine.card.training
+    best, last = training["best_epoch"], training["history"][-1]["epoch"]
+    assert f"best epoch   {best} of {last}" in done.out
     assert "test fluo" in done.out
     card = json.loads(run("models", "show", mine.folder, "--json").out)
     assert card["title"] == "For mine"

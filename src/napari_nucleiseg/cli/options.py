@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 #: What stands for a number in the help, by its unit; else N or X.
@@ -18,7 +18,6 @@ def add_options(
     parser: Any,
     kind: type,
     *,
-    leave_out: Collection[str] = (),
     auto: Mapping[str, str] | None = None,
 ) -> None:
     """Add an option for each field of a parameters dataclass.
@@ -29,33 +28,27 @@ def add_options(
         Where to.
     kind : type
         The dataclass; see `core.params`.
-    leave_out : collection of str
-        Fields that get none.
     auto : mapping of str to str, optional
         What None stands for, by field.
     """
     for spec in dataclasses.fields(kind):
-        if spec.name in leave_out:
-            continue
+        how: dict[str, Any]
         if str(spec.type) == "bool":
-            parser.add_argument(
-                "--" + spec.name.replace("_", "-"),
-                dest=spec.name,
-                action="store_true",
-                default=argparse.SUPPRESS,
-                help=spec.metadata["tip"],
-            )
+            how = {"action": "store_true", "help": spec.metadata["tip"]}
         else:
-            parser.add_argument(
-                "--" + spec.name.replace("_", "-"),
-                dest=spec.name,
-                type=_reader(spec),
-                choices=spec.metadata["choices"] or None,
-                metavar=_metavar(spec),
-                # So that None can be given, as "auto".
-                default=argparse.SUPPRESS,
-                help=_help(spec, (auto or {}).get(spec.name, "auto")),
-            )
+            how = {
+                "type": _reader(spec),
+                "choices": spec.metadata["choices"] or None,
+                "metavar": _metavar(spec),
+                "help": _help(spec, (auto or {}).get(spec.name, "auto")),
+            }
+        parser.add_argument(
+            "--" + spec.name.replace("_", "-"),
+            dest=spec.name,
+            # So that None can be given, as "auto".
+            default=argparse.SUPPRESS,
+            **how,
+        )
 
 
 def given_options(args: argparse.Namespace, kind: type) -> dict[str, Any]:

@@ -34,6 +34,18 @@ def _finish(image: np.ndarray, rng: np.random.Generator, strength: float) -> np.
     return np.clip(image, 0, 1).astype(np.float32)
 
 
+def _stretch_otherwise(
+    image: np.ndarray,
+    rng: np.random.Generator,
+    strength: float,
+    brightest: tuple[float, float],
+) -> np.ndarray:
+    """As if the percentiles had fallen elsewhere, or there were a haze."""
+    low = rng.uniform(-0.15, 0.15) * strength
+    high = 1 + rng.uniform(*brightest) * strength
+    return (image - low) / max(high - low, 0.3)
+
+
 def vary_grey(
     image: np.ndarray, rng: np.random.Generator, strength: float
 ) -> np.ndarray:
@@ -56,10 +68,7 @@ def vary_grey(
     if rng.random() < 0.6:
         image = np.clip(image, 0, 1) ** np.exp(rng.uniform(-0.7, 0.7) * strength)
     if rng.random() < 0.5:
-        # As if the percentiles had fallen elsewhere, or there were a haze.
-        low = rng.uniform(-0.15, 0.15) * strength
-        high = 1 + rng.uniform(-0.3, 0.5) * strength
-        image = (image - low) / max(high - low, 0.3)
+        image = _stretch_otherwise(image, rng, strength, (-0.3, 0.5))
     if rng.random() < 0.12 * strength:
         image = 1 - image
     return _finish(image, rng, strength)
@@ -108,7 +117,5 @@ def vary_colour(
         if rng.random() < 0.2:
             image = 1 - image
     if rng.random() < 0.5:
-        low = rng.uniform(-0.15, 0.15) * strength
-        high = 1 + rng.uniform(-0.2, 0.3) * strength
-        image = (image - low) / max(high - low, 0.3)
+        image = _stretch_otherwise(image, rng, strength, (-0.2, 0.3))
     return _finish(image.astype(np.float32), rng, strength)

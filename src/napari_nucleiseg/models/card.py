@@ -11,6 +11,7 @@ from typing import Any
 
 from napari_nucleiseg.core.confidence import Calibration
 from napari_nucleiseg.core.instances import MAPS, InstanceSettings
+from napari_nucleiseg.core.size import working_range
 from napari_nucleiseg.models.verdict import Verdict
 
 log = logging.getLogger(__name__)
@@ -174,7 +175,7 @@ def format_card(card: ModelCard, folder: str, built_in: bool) -> str:
     str
         Several lines.
     """
-    low, high = card.working_range or card.diameter_range
+    low, high = working_range(card)
     lines = [
         f"{card.name} {card.version} ({'built in' if built_in else 'your own'})",
         f"  {card.title}",

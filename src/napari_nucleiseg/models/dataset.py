@@ -12,6 +12,7 @@ import scipy.ndimage as ndi
 from napari_nucleiseg.core import image as images
 from napari_nucleiseg.core.instances import contact_map, distance_map
 from napari_nucleiseg.core.pairs import Pair, median_diameter
+from napari_nucleiseg.core.size import working_diameter, working_range
 from napari_nucleiseg.models.augmentation import slope, vary_colour, vary_grey
 
 if TYPE_CHECKING:
@@ -109,8 +110,8 @@ def sizes_for(
         return Sizes(
             base.diameter,
             base.diameter_range,
-            base.working_diameter or base.diameter,
-            base.working_range or base.diameter_range,
+            working_diameter(base),
+            working_range(base),
         )
     diameter = diameter or DIAMETER
     working, left = best_at(architecture, diameter)

@@ -261,34 +261,31 @@ def _private_output() -> TextIO:
 
 def main(arguments: list[str] | None = None) -> int:
     """Train as a folder asks for; the child's side."""
-    (folder,) = arguments if arguments is not None else sys.argv[1:]
+    (run,) = arguments if arguments is not None else sys.argv[1:]
     monitor = _PipeMonitor(_private_output())
     try:
         from napari_nucleiseg.models.fine_tuning import execute
+        from napari_nucleiseg.models.reports import panels_path
 
-        outcome = execute(RunFolder.at(Path(folder)), monitor)
+        outcome = execute(RunFolder.at(Path(run)), monitor)
     except Exception as e:  # noqa: BLE001  whatever it is, the user is told
         traceback.print_exc()
         monitor.say("error", explain(e))
         return 1
     history = [row for row in outcome.history if row["epoch"]]
-    best = min(outcome.history, key=lambda row: row["val_loss"])
+    best = int(min(outcome.history, key=lambda row: row["val_loss"])["epoch"])
+    folder = outcome.model.folder if outcome.model else outcome.run.path
     monitor.say(
         "result",
         {
             "kept": outcome.model is not None,
-            "folder": str(outcome.model.folder if outcome.model else outcome.run.path),
+            "folder": str(folder),
             "verdict": outcome.verdict.to_dict(),
             "stopped": outcome.stopped,
             "problem": outcome.problem,
             "epochs": len(history),
-            "best_epoch": int(best["epoch"]),
-            "picture": str(
-                (outcome.model.folder if outcome.model else outcome.run.path)
-                / "report"
-                / "panels"
-                / f"epoch_{int(best['epoch']):04d}.png"
-            ),
+            "best_epoch": best,
+            "picture": str(panels_path(folder / "report", best)),
         },
     )
     return 0

@@ -198,6 +198,11 @@ def _open_events(folder: Path, epoch: int) -> Any:
     return writer
 
 
+def panels_path(folder: Path, epoch: int) -> Path:
+    """Return where `write_panels` puts the picture of an epoch."""
+    return folder / "panels" / f"epoch_{epoch:04d}.png"
+
+
 def write_panels(
     folder: Path,
     crops: Sequence[tuple[Any, ...]],
@@ -226,7 +231,7 @@ def write_panels(
     OSError
         If it cannot be written; it names the file.
     """
-    path = folder / "panels" / f"epoch_{epoch:04d}.png"
+    path = panels_path(folder, epoch)
     _write_picture(path, stack_panels([panel(*crop) for crop in crops[:MOST_CROPS]]))
     _thin_out(path.parent)
     return path

@@ -37,7 +37,7 @@ class Average:
         Of the average, 0-1, a step.
     blend : float
         Share of the average in what `swap` puts into the network, 0-1; the rest is
-        the network as it is now.
+        the network as it was when this was made.
 
     References
     ----------
@@ -68,11 +68,12 @@ class Average:
     def swap(self) -> list[np.ndarray]:
         """Put the average, blended, into the network; returns what was there."""
         now = self._network.get_weights()
-        if self.weights and self._start:
-            pairs = zip(self._start, self.weights, strict=True)
-            self._network.set_weights([a + self._blend * (b - a) for a, b in pairs])
-        elif self.weights:
-            self._network.set_weights(self.weights)
+        kept = self.weights
+        if kept and self._start:
+            pairs = zip(self._start, kept, strict=True)
+            kept = [a + self._blend * (b - a) for a, b in pairs]
+        if kept:
+            self._network.set_weights(kept)
         return now
 
 

@@ -280,8 +280,8 @@ class Trainer:
                 if result.stopped and any(row["epoch"] for row in result.history):
                     break  # what is there is what is kept, at once
                 loss, accuracy = np.mean(seen, axis=0).tolist()
-                logs = {"loss": loss, "accuracy": accuracy}
-                self._end_epoch(epoch, logs, rate, monitor, on_epoch)
+                means = {"loss": loss, "accuracy": accuracy}
+                self._end_epoch(epoch, means, rate, monitor, on_epoch)
                 if result.stopped or share >= 1 or self._patience_is_out:
                     break
         finally:
@@ -292,7 +292,7 @@ class Trainer:
     def _end_epoch(
         self,
         epoch: int,
-        logs: dict[str, float],
+        means: dict[str, float],
         rate: float,
         monitor: Monitor,
         on_epoch: Callable[[Trainer, bool], None] | None,
@@ -305,8 +305,7 @@ class Trainer:
             {
                 "epoch": epoch,
                 "minutes": round(self.minutes, 2),
-                "loss": logs["loss"],
-                "accuracy": logs["accuracy"],
+                **means,
                 **latest.row,
                 "learning_rate": rate,
             }
