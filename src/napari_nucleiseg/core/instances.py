@@ -120,7 +120,7 @@ class InstanceSettings:
     """
 
     probability: float = 0.5
-    separation: float = 0.65
+    separation: float = 0.6
     min_area: int | None = None
     speck: float = 0.06
     min_confidence: float = 0.0
