@@ -17,9 +17,10 @@ def test_stages_follow_each_other_into_one_model(tmp_path):
         csv.writer(file).writerows([("id", "split", "kind"), *rows])
     for name, _, _ in rows:
         sample = load_sample(name)
-        tifffile.imwrite(tmp_path / "images" / f"{name}.tif", sample.image)
+        part = np.s_[:160, :160]
+        tifffile.imwrite(tmp_path / "images" / f"{name}.tif", sample.image[part])
         tifffile.imwrite(
-            tmp_path / "masks" / f"{name}.tif", sample.labels.astype(np.uint16)
+            tmp_path / "masks" / f"{name}.tif", sample.labels[part].astype(np.uint16)
         )
     quick = TrainParams(epochs=1, steps_per_epoch=1, batch_size=1, patch_size=64)
     recipe = Recipe(

@@ -170,8 +170,7 @@ def run_tiled(
         if total is None:
             total = np.zeros((*plan.padded, maps.shape[-1]), np.float32)
         weight = np.outer(_ramp(tile.y, tile.height, ys), _ramp(tile.x, tile.width, xs))
-        maps *= weight[..., None]
-        total[tile.window] += maps
+        total[tile.window] += maps * weight[..., None]
         yield None
     assert total is not None  # there is always a tile
     yield total[: plan.shape[0], : plan.shape[1]]

@@ -306,4 +306,7 @@ def explain(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stderr.flush()
+    # All is said and saved; TensorFlow takes seconds to clear up after itself.
+    os._exit(code)
