@@ -6,8 +6,8 @@
 Scores the model as it is, and with half of its work done by the truth: its own nucleus
 pixels, divided among the true nuclei (so that only the outlines are its own), and the
 true nucleus pixels, divided among the nuclei it found (so that only finding and
-separating is). And how large nuclei were drawn in images that look alike, by whoever drew
-them, as a share of what the model draws: where that differs, no model can be right.
+separating is). And how large nuclei were drawn by hand in images that look alike,
+beside what the model draws: where that differs, no model can be right.
 """
 
 import argparse

@@ -107,7 +107,9 @@ def pairs():
 def validation():
     sample = load_sample("small")
     half = sample.image.shape[0] // 2
-    return [Pair(sample.image[half:], sample.labels[half:], "lower half")]
+    # Small: an untrained network finds much to sort out, at many sizes.
+    part = np.s_[half:, :half]
+    return [Pair(sample.image[part], sample.labels[part], "lower left")]
 
 
 @pytest.fixture

@@ -1,15 +1,19 @@
 import csv
+import functools
 
 import numpy as np
 import tifffile
 
 from napari_nucleiseg.core.params import TrainParams
+from napari_nucleiseg.models import unet
 from napari_nucleiseg.models.recipes import Recipe, Stage
 from napari_nucleiseg.models.registry import find_model
 from napari_nucleiseg.sample_data import load_sample
 
 
-def test_stages_follow_each_other_into_one_model(tmp_path):
+def test_stages_follow_each_other_into_one_model(tmp_path, monkeypatch):
+    small = functools.partial(unet.build_unet, filters=(4, 8))
+    monkeypatch.setattr(unet, "build_unet", small)
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()
     rows = [("small", "train", "fluo"), ("large", "val", "fluo")]
