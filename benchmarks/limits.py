@@ -18,6 +18,7 @@ import scipy.ndimage as ndi
 
 from images import KINDS, list_images
 from napari_nucleiseg.core.instances import renumber
+from napari_nucleiseg.core.pairs import median_diameter
 from napari_nucleiseg.core.score import ImageScore, score_image, summarise
 from napari_nucleiseg.models.registry import DEFAULT_MODEL
 from napari_nucleiseg.models.segmenting import segment
@@ -56,10 +57,9 @@ def outline_styles(data: Path, model: str) -> str:
     shares, right = [], []
     for one in list_images(data, "train"):
         image, truth = one.read()
-        areas = np.bincount(truth.ravel())[1:]
-        if one.kind != "fluo" or truth.shape != (256, 256) or not areas.any():
+        if one.kind != "fluo" or truth.shape != (256, 256):
             continue
-        if not 17 < np.median(2 * np.sqrt(areas[areas > 0] / np.pi)) < 30:
+        if not 17 < median_diameter(truth) < 30:
             continue
         drawn = segment(image, model).labels > 0
         shares.append((truth > 0).sum() / drawn.sum())

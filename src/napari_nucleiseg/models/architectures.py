@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleiseg.core.instances import MAPS
+from napari_nucleiseg.core.tiling import TILE
 
 if TYPE_CHECKING:
     import keras
@@ -51,7 +52,7 @@ class Architecture:
     channels: int = 3
     patch_size: int = 192
     multiple: int = 32
-    tile: int = 512
+    tile: int = TILE
     pretrained: bool = False
 
     def build(self, *, pretrained: bool = True, fetch: bool = True) -> keras.Model:
