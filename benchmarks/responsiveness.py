@@ -83,8 +83,8 @@ def measure(epochs: int) -> None:
     widget.form.form.set_values({"epochs": 1000})
     widget.train()
     wait(lambda: len(widget.curves.rows) >= 3, 1200)
-    run, start = widget._run, time.perf_counter()
-    saved = (run.path / "best.npz").stat().st_mtime
+    folder, start = widget._run.folder, time.perf_counter()
+    saved = (folder.path / "best.npz").stat().st_mtime
     widget.stop()
     wait(lambda: not widget.is_training, 300)
     print(

@@ -208,6 +208,29 @@ def test_what_was_looked_at_to_measure_it_is_not_looked_at_again(
     assert len(predictor.seen) == 1
 
 
+def test_large_nuclei_need_no_look_beyond_that_which_shows_them_well(discs, predictor):
+    centres = [(y, x) for y in range(60, 480, 120) for x in range(60, 480, 120)]
+    labels = discs(
+        (480, 480), centres, 25
+    )  # 50 px: too large at full size, not at half
+    predictor.diameter_range = predictor.working_range = (20.0, 36.0)
+    result = segment(labels > 0, predictor)
+    assert result.count == len(centres)
+    assert result.diameter == pytest.approx(50, rel=0.05)
+    assert result.scale == 0.5
+    assert [seen[1] for seen in predictor.seen] == [480, 256]
+
+
+def test_an_accurate_run_makes_use_of_what_was_looked_at(discs, predictor):
+    centres = [(y, x) for y in range(30, 380, 60) for x in range(30, 380, 60)]
+    image = discs((400, 400), centres, 10) * 1.0
+    params = SegmentParams(accurate=True)
+    result = segment(image, predictor, params=params)
+    assert len(predictor.seen) == 4
+    told = segment(image, predictor, params=params.replace(diameter=20.0))
+    assert np.abs(result.maps.astype(int) - told.maps).max() <= 1
+
+
 @pytest.mark.parametrize("diameter", [5.0, 10.0, 40.0, 80.0])
 def test_a_given_diameter_sets_the_size_the_network_sees(discs, predictor, diameter):
     labels = discs((160, 160), [(45, 45), (110, 110)], diameter / 2)

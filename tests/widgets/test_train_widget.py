@@ -177,9 +177,9 @@ class FakeProcess:
 
 @pytest.fixture
 def fake(monkeypatch):
-    from napari_nucleiseg.widgets import train_widget
+    from napari_nucleiseg.widgets import train_run
 
-    monkeypatch.setattr(train_widget, "TrainingProcess", FakeProcess)
+    monkeypatch.setattr(train_run, "TrainingProcess", FakeProcess)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 from napari_nucleiseg.core.annotations import known_nuclei, to_labels
 from napari_nucleiseg.core.holdout import split_validation
 from napari_nucleiseg.core.image import to_finite_float
-from napari_nucleiseg.core.pairs import Pair
+from napari_nucleiseg.core.pairs import Pair, diameter_of
 from napari_nucleiseg.core.pieces import find_pieces
 
 #: Fewer nuclei cannot be trained on; up to `FEW`, at 80:20 fewer than five are held
@@ -119,7 +119,7 @@ def check_pairs(
             looks.append(look)
     areas = np.concatenate([look.areas for look in looks] or [np.zeros(0, int)])
     findings += _about_images(looks, float(np.median(areas)) if areas.size else 0.0)
-    width = float(2 * np.sqrt(np.median(areas) / np.pi)) if areas.size else 0.0
+    width = diameter_of(areas)
     findings += _about_all(looks, int(areas.size), width, diameter, diameter_range)
     semantic = any(look.semantic for look in looks)
     if areas.size >= LEAST and share is not None and not semantic:

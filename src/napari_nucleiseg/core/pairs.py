@@ -36,5 +36,9 @@ class Pair:
 def median_diameter(labels: np.ndarray) -> float:
     """Return the nuclei's median equivalent-circle diameter in pixels; 0 if none."""
     areas = np.bincount(labels.ravel())[1:]
-    areas = areas[areas > 0]
+    return diameter_of(areas[areas > 0])
+
+
+def diameter_of(areas: np.ndarray) -> float:
+    """Return the equivalent-circle diameter (px) of the median area; 0 if none."""
     return float(2 * np.sqrt(np.median(areas) / np.pi)) if areas.size else 0.0

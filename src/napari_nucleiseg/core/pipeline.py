@@ -23,7 +23,11 @@ from napari_nucleiseg.core.segmentation import (
     label_planes,
     resolve_settings,
 )
-from napari_nucleiseg.core.size import estimate_scale, working_diameter
+from napari_nucleiseg.core.size import (
+    estimate_scale,
+    working_diameter,
+    working_range,
+)
 from napari_nucleiseg.core.tiling import TILE, plan_tiles, run_tiled
 
 
@@ -130,6 +134,10 @@ def segment(
     )
 
 
+#: The axes along which tiles ``(n, y, x, c)`` are flipped for an accurate run; the
+#: first is none of them.
+FLIPS: tuple[tuple[int, ...], ...] = ((), (1,), (2,), (1, 2))
+
 #: A look whose scale is within this share of the wanted one serves as the result.
 NEAR = 0.06
 
@@ -197,7 +205,7 @@ class _Runner:
             ) -> np.ndarray:
                 part = prepared if window is None else prepared[window]
                 maps = self._maps(part, scale, report=False)
-                if window is None and not self._flips:
+                if window is None:
                     self._spare[index, scale] = maps
                 return maps
 
@@ -208,33 +216,63 @@ class _Runner:
         if not scales:
             return 1.0, self._predictor.diameter
         middle = int(np.argsort(scales)[len(scales) // 2])
-        scale = scales[middle]
-        # What was looked at nearly at that scale need not be looked at again.
-        near = [seen for _, seen in self._spare if abs(np.log(seen / scale)) < NEAR]
-        scale = min(near, key=lambda seen: abs(seen - scale), default=scale)
-        return scale, diameters[middle]
+        scale, diameter = scales[middle], diameters[middle]
+        return self._scale_seen_near(scale, diameter), diameter
+
+    def _scale_seen_near(self, scale: float, diameter: float) -> float:
+        """Return the scale of a look that can serve as the result, or `scale`.
+
+        One at nearly that scale; or one of an image made smaller, on which the nuclei
+        are of a size that would be left as it is.
+        """
+        low, high = working_range(self._predictor)
+        near = [
+            seen
+            for _, seen in self._spare
+            if abs(np.log(seen / scale)) < NEAR
+            or (scale < 1 and seen < 1 and low <= seen * diameter <= high)
+        ]
+        return min(near, key=lambda seen: abs(np.log(seen / scale)), default=scale)
 
     def run_plane(self, index: int, plane: np.ndarray, scale: float) -> PlaneMaps:
         """Return the network's maps of one plane at the given scale."""
         check_cancelled(self._monitor)
         maps = self._spare.pop((index, scale), None)
         if maps is None:
-            predict = self._predict_flipped if self._flips else None
-            maps = self._maps(self.prepare(plane), scale, index=index, predict=predict)
+            maps = self._maps(
+                self.prepare(plane),
+                scale,
+                index=index,
+                predict=self._over_flips(FLIPS) if self._flips else None,
+            )
+        elif self._flips:  # what was looked at is one of those to be averaged
+            others = self._maps(
+                self.prepare(plane),
+                scale,
+                index=index,
+                predict=self._over_flips(FLIPS[1:]),
+            )
+            maps = (maps + (len(FLIPS) - 1) * others) / len(FLIPS)
         shape = plane.shape[:2]
         if scale < 1:
             maps = images.resize(maps, shape)
         return PlaneMaps(quantise(maps), shape)
 
-    def _predict_flipped(self, tiles: np.ndarray) -> np.ndarray:
-        """Return the mean of what the network says of tiles flipped each way."""
-        maps = []
-        for axes in ((), (1,), (2,), (1, 2)):
-            check_cancelled(self._monitor)
-            flipped = np.ascontiguousarray(np.flip(tiles, axes))
-            maps.append(np.flip(self._predictor.predict(flipped), axes))
-        total: np.ndarray = np.stack(maps).mean(axis=0)
-        return total
+    def _over_flips(
+        self, ways: Sequence[tuple[int, ...]]
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """Return what gives the mean of the network's maps of tiles flipped so."""
+
+        def predict(tiles: np.ndarray) -> np.ndarray:
+            maps = []
+            for axes in ways:
+                check_cancelled(self._monitor)
+                flipped = np.ascontiguousarray(np.flip(tiles, axes))
+                maps.append(np.flip(self._predictor.predict(flipped), axes))
+            mean: np.ndarray = np.stack(maps).mean(axis=0)
+            return mean
+
+        return predict
 
     def _maps(
         self,

@@ -156,6 +156,7 @@ class Trainer:
             diameter_range=sizes.known,
             settings=settings,
             working=(sizes.working, sizes.left),
+            tile=architecture.tile,
         )
         self.loss = architecture.loss()
         network.compile(

@@ -12,6 +12,7 @@ from napari_nucleiseg.core.fates import classify
 from napari_nucleiseg.core.instances import InstanceSettings
 from napari_nucleiseg.core.pairs import Pair
 from napari_nucleiseg.core.score import ImageScore, score_image, summarise
+from napari_nucleiseg.core.tiling import TILE
 from napari_nucleiseg.models.dataset import PatchSampler
 from napari_nucleiseg.models.predictor import complete_maps
 from napari_nucleiseg.models.verdict import Figures
@@ -33,6 +34,8 @@ class NetworkPredictor:
         See `core.pipeline.Predictor`.
     working : tuple, optional
         See `dataset.Sizes`: ``(working, left)``.
+    tile : int
+        See `architectures.Architecture`.
     """
 
     name = "in training"
@@ -48,6 +51,7 @@ class NetworkPredictor:
         diameter_range: tuple[float, float],
         settings: InstanceSettings,
         working: tuple[float, tuple[float, float]] | None = None,
+        tile: int = TILE,
     ) -> None:
         self.run = run
         self.maps = maps
@@ -56,6 +60,7 @@ class NetworkPredictor:
         self.diameter = diameter
         self.diameter_range = diameter_range
         self.settings = settings
+        self.tile = tile
         self.working_diameter = working[0] if working else None
         self.working_range = working[1] if working else None
 

@@ -20,18 +20,14 @@ from qtpy.QtWidgets import (
 )
 
 from napari_nucleiseg.core.monitor import Monitor, Progress
-from napari_nucleiseg.models.process import (
-    Result,
-    TrainingKilled,
-    TrainingProcess,
-)
+from napari_nucleiseg.models.process import Result, TrainingProcess
 from napari_nucleiseg.models.run_folder import RunFolder
 from napari_nucleiseg.widgets.closing import CloseGuard, main_window
 from napari_nucleiseg.widgets.controls import unwrapped
-from napari_nucleiseg.widgets.job import Job
 from napari_nucleiseg.widgets.models_panel import ModelsPanel
 from napari_nucleiseg.widgets.preparing import prepare_run
 from napari_nucleiseg.widgets.train_form import TrainForm, folded
+from napari_nucleiseg.widgets.train_run import TrainRun
 from napari_nucleiseg.widgets.train_view import (
     Curves,
     Picture,
@@ -58,11 +54,7 @@ class TrainWidget(QWidget):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
         self.viewer = napari_viewer
-        self.process: TrainingProcess | None = None
-        self._job: Job | None = None
-        self._run: RunFolder | None = None
-        self._told: RunFolder | None = None  # the run that the progress knows
-        self._cancelled = self._stopping = False
+        self._run: TrainRun | None = None
         self._rows: list[dict[str, float]] = []
         self._make_controls()
         self._lay_out()
@@ -172,7 +164,12 @@ class TrainWidget(QWidget):
     @property
     def is_training(self) -> bool:
         """Whether a training is being prepared, or under way."""
-        return self._job is not None
+        return self._run is not None and self._run.is_running
+
+    @property
+    def process(self) -> TrainingProcess | None:
+        """The process that trains, once there is one."""
+        return None if self._run is None else self._run.process
 
     def _reason(self) -> str:
         """Say why Train cannot be pressed, or nothing."""
@@ -219,72 +216,51 @@ class TrainWidget(QWidget):
         self._start(lambda monitor: run)
 
     def _start(self, prepare: Callable[[Monitor], RunFolder]) -> None:
-        self._cancelled = self._stopping = False
-        self.process = None
         self.message_line.hide()
         self.verdict.hide()
         self.curves.show_rows(self._rows)
         self.curves.setVisible(bool(self._rows))
         self.picture.hide()
-
-        def work(monitor: Monitor) -> Result | None:
-            monitor.report(Progress("Preparing the images", 0, 0))
-            self._run = run = prepare(monitor)
-            self.process = process = TrainingProcess(run)
-            # Buttons pressed while there was no process yet.
-            if self._cancelled:
-                process.kill()
-            elif self._stopping:
-                process.stop()
-            return process.wait(monitor)
-
-        job = self._job = Job(work)
-        job.progressed.connect(self._on_progress)
-        job.returned.connect(self._on_returned)
-        job.errored.connect(self._on_errored)
+        run = self._run = TrainRun(prepare)
+        run.prepared.connect(self._on_prepared)
+        run.progressed.connect(self._on_progress)
+        run.learnt.connect(self._on_learnt)
+        run.failed.connect(self._on_failed)
+        run.thrown_away.connect(self._on_thrown_away)
         self.progress.begin()
+        run.start()
         self._update()
-        job.start()
 
     def stop(self) -> None:
         """End the training, keeping the best so far."""
-        if self._job is not None:
+        if self._run is not None and self.is_training:
             self.stop_button.setEnabled(False)
             self.progress.hold("Stopping; the best so far is kept …")
-            self._stopping = True
-            if self.process is not None:
-                self.process.stop()
+            self._run.stop()
 
     def cancel(self) -> None:
         """End the training at once, and throw it away."""
-        if self._job is None:
-            return
-        self._cancelled = True
-        self.progress.hold("Cancelling …")
-        if self.process is not None:
-            self.process.kill()
+        if self._run is not None and self.is_training:
+            self.progress.hold("Cancelling …")
+            self._run.cancel()
 
     def let_go(self) -> None:
         """Leave the training to itself: it stops, keeps the best, and ends."""
-        if self.process is not None:
-            self.process.let_go()
-        if self._job is not None:
-            self._job.quit()
-            self._end()
+        if self._run is not None and self.is_training:
+            self._run.let_go()
+            self._show_ended()
+
+    def _on_prepared(self, folder: RunFolder) -> None:
+        if self.is_training and folder.exists:
+            self.progress.take_order(folder)
 
     def _on_progress(self, progress: Progress) -> None:
-        if self._job is None:
-            return
-        run = self._run
-        if run is not None and run is not self._told and run.exists:
-            self.progress.take_order(run)
-            self._told = run
         if progress.stage == "Epoch":
             self._rows.append(dict(progress.metrics))
             self.curves.show_rows(self._rows)
             self.curves.show()
-            if run is not None:
-                self.picture.show_file(run.picture)
+            if self._run is not None and self._run.folder is not None:
+                self.picture.show_file(self._run.folder.picture)
                 if not self.picture.isVisible():
                     self.picture.show()
                     self._look_down.start()
@@ -292,10 +268,7 @@ class TrainWidget(QWidget):
 
     # ---- endings -----------------------------------------------------------------
 
-    def _end(self) -> None:
-        self._job = None
-        self.process = None
-        self._told = None
+    def _show_ended(self) -> None:
         self.stop_button.setEnabled(True)
         self.progress.hide()
         self._update()
@@ -305,19 +278,8 @@ class TrainWidget(QWidget):
         self.message_line.show()
         self._update()
 
-    def _on_returned(self, result: Result | None) -> None:
-        if self.sender() is not None and (
-            self._job is None or self.sender() is not self._job.signals
-        ):
-            return
-        run, cancelled = self._run, self._cancelled
-        self._end()
-        if cancelled:
-            self._thrown_away(run)
-            return
-        if result is None or run is None:
-            return  # let go: it ends by itself
-        name = run.output.name
+    def _on_learnt(self, result: Result, name: str) -> None:
+        self._show_ended()
         self.verdict.show_verdict(result.verdict, name)
         self.verdict.show()
         self.picture.show_file(Path(result.picture))
@@ -331,25 +293,13 @@ class TrainWidget(QWidget):
         self._say(text)
         show_info(f"Train a nuclei model: {result.verdict.sentence}")
 
-    def _on_errored(self, error: Exception) -> None:
-        if self._job is None or self.sender() is not self._job.signals:
-            return
-        run, cancelled = self._run, self._cancelled
-        self._end()
-        if cancelled:
-            self._thrown_away(run)
-            return
-        if run is not None and run.exists and not (run.can_resume or run.has_model):
-            run.discard()  # nothing was learnt yet
-        if isinstance(error, MemoryError):
-            error = MemoryError(f"There is not enough memory for these images. {error}")
-        text = str(error) or type(error).__name__
-        self._say(text if isinstance(error, TrainingKilled) else f"Stopped: {text}")
-        show_error(f"Train a nuclei model: {text}")
+    def _on_failed(self, text: str) -> None:
+        self._show_ended()
+        self._say(text)
+        show_error(f"Train a nuclei model. {text}")
 
-    def _thrown_away(self, run: RunFolder | None) -> None:
-        if run is not None:
-            run.discard()
+    def _on_thrown_away(self) -> None:
+        self._show_ended()
         self.curves.hide()
         self.picture.hide()
         self._say("Cancelled; nothing was kept, and nothing was changed.")
@@ -385,10 +335,8 @@ def _let_go(
         event.disconnect(callback)
     form = state["form"]
     form.sources.unwatch()
-    process = state.get("process")
-    if process is not None:
-        process.let_go()
-    for job in (state.get("_job"), form.check_job):
-        if job is not None:
-            job.quit()
-    state["_job"] = None
+    run = state["_run"]
+    if run is not None:
+        run.let_go()
+    if form.check_job is not None:
+        form.check_job.quit()
