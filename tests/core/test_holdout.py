@@ -41,7 +41,34 @@ def test_the_seed_chooses_which(discs):
 def test_one_nucleus_is_not_enough_to_judge_by(discs):
     pairs = [field(discs, n, str(n)) for n in (1, 30, 30)]
     for seed in range(4):
-        assert count(split_validation(pairs, 0.2, seed)[1]) >= 30
+        training, validation = split_validation(pairs, 0.2, seed)
+        assert 10 <= count(validation) <= 14
+        assert count(training) + count(validation) == 61
+
+
+@pytest.mark.parametrize("sizes", [(30, 30), (40, 30), (50, 45, 2)])
+def test_where_whole_images_would_be_too_much_the_largest_is_parted(discs, sizes):
+    pairs = [field(discs, n, str(n)) for n in sizes]
+    training, validation = split_validation(pairs, 0.2)
+    assert names(validation) == [f"{max(sizes)} (held out)"]
+    assert 0.13 < count(validation) / sum(sizes) < 0.27
+    assert count(training) + count(validation) == sum(sizes)
+
+
+def test_of_two_stacks_alike_planes_of_one_are_held_out(discs):
+    plane = field(discs, 10, "").labels
+    pairs = []
+    for name in "ab":
+        pairs += split_planes(np.stack([plane] * 5), np.stack([plane] * 5), name=name)
+    training, validation = split_validation(pairs, 0.2)
+    assert len(training) == 8
+    assert len({name[0] for name in names(validation)}) == 1
+
+
+def test_two_images_of_which_none_can_be_parted_are_held_out_whole(discs):
+    pairs = [field(discs, 1, "a"), field(discs, 1, "b")]
+    training, validation = split_validation(pairs, 0.2)
+    assert count(training) == count(validation) == 1
 
 
 def test_images_without_a_name_are_different_images(discs):
@@ -89,7 +116,7 @@ def test_what_nothing_is_known_of_is_left_out(discs):
     blank = Pair(blank.image, blank.labels, "unknown", known=np.zeros((200, 200), bool))
     pairs = [blank, field(discs, 10, "a"), field(discs, 10, "b")]
     training, validation = split_validation(pairs, 0.2)
-    assert sorted(names(training + validation)) == ["a", "b"]
+    assert sorted(names(training + validation)) == ["a", "a (held out)", "b"]
 
 
 def random_field(seed, shape=(150, 320), n=60):

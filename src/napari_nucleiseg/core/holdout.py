@@ -14,6 +14,9 @@ from napari_nucleiseg.core.pairs import Pair
 #: Orders of the images that are tried for one that comes near the share.
 _ORDERS = 64
 
+#: Whole images are not held out where they would be more than the share times this.
+_TOO_MUCH = 1.75
+
 
 def split_validation(
     pairs: Sequence[Pair], share: float = 0.2, seed: int = 0
@@ -23,7 +26,9 @@ def split_validation(
     Whole images where several have nuclei; the planes of one stack stay together,
     for neighbours may show the same nuclei. Of a single stack, consecutive planes at
     one end. Of a single image, a strip across its longer side (or, where that parts
-    no nuclei, its shorter one); nuclei on the cut are known to neither part.
+    no nuclei, its shorter one); nuclei on the cut are known to neither part. Where
+    whole images would be far more than the share, as with two alike, the one with the
+    most nuclei is parted as if it were the only one.
 
     Parameters
     ----------
@@ -60,18 +65,40 @@ def split_validation(
         key = (name, -1 if name != pairs[i].name else int(i))
         stacks.setdefault(key, []).append(int(i))
     groups = list(stacks.values())
-    if len(groups) > 1:
-        totals = np.array([counts[group].sum() for group in groups])
-        held = {i for g in _choose(totals, share, rng) for i in groups[g]}
-    elif len(groups[0]) > 1:
-        order = groups[0] if rng.integers(2) else groups[0][::-1]
-        held = set(order[: _nearest(counts[order], share)[0]])
-    else:
-        return _split_one(pairs, groups[0][0], share, rng)
+    if len(groups) == 1:
+        return _split_group(pairs, groups[0], counts, share, rng)
+    totals = np.array([counts[group].sum() for group in groups])
+    whole = _choose(totals, share, rng)
+    if totals[whole].sum() > _TOO_MUCH * share * totals.sum():
+        largest = int(np.argmax(totals))
+        part = share * float(totals.sum() / totals[largest])
+        try:
+            return _split_group(pairs, groups[largest], counts, part, rng)
+        except ValueError:
+            pass  # it cannot be parted
+    return _part(pairs, {i for g in whole for i in groups[g]})
+
+
+def _part(pairs: Sequence[Pair], held: set[int]) -> tuple[list[Pair], list[Pair]]:
+    """Return the pairs that are not held out, and those that are."""
     return (
         [pair for i, pair in enumerate(pairs) if i not in held],
         [pair for i, pair in enumerate(pairs) if i in held],
     )
+
+
+def _split_group(
+    pairs: list[Pair],
+    group: Sequence[int],
+    counts: np.ndarray,
+    share: float,
+    rng: np.random.Generator,
+) -> tuple[list[Pair], list[Pair]]:
+    """Hold out planes at one end of a stack, or a strip of a single image."""
+    if len(group) == 1:
+        return _split_one(pairs, group[0], share, rng)
+    order = group if rng.integers(2) else group[::-1]
+    return _part(pairs, set(order[: _nearest(counts[order], share)[0]]))
 
 
 def _off(held: np.ndarray, total: int, share: float) -> np.ndarray:
