@@ -59,6 +59,20 @@ def test_a_line_that_follows_and_a_new_one_each_epoch(clock, monkeypatch):
     assert max(map(len, lines)) < 90
 
 
+def test_each_stage_of_a_recipe_has_its_own_time_left(clock, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    err = Terminal()
+    with contextlib.redirect_stderr(err):
+        monitor = TrainMonitor(2, 60.0)
+        for stage, minutes in ((1, 0.5), (2, 0.2)):
+            limits = {"epochs": 2, "minutes": minutes}
+            monitor.report(Progress("Stage", stage, 2, limits))
+            follow(monitor, clock, steps=1000)
+    lines = [x.rstrip() for x in err.getvalue().replace("\n", "\r").split("\r")]
+    assert "Stage 1 of 2  Epoch 1 of 2  loss 0.500  29 s left in this stage" in lines
+    assert "Stage 2 of 2  Epoch 1 of 2  loss 0.500  11 s left in this stage" in lines
+
+
 def test_in_a_file_there_are_only_whole_epochs(clock):
     err = io.StringIO()
     with contextlib.redirect_stderr(err):

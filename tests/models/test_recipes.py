@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_nucleiseg.core.monitor import Progress
 from napari_nucleiseg.core.pairs import Pair
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.models.architectures import ARCHITECTURES
@@ -160,7 +161,11 @@ def test_a_stage_goes_on_from_the_one_before(data, trainings, tmp_path):
 
 def test_epochs_minutes_and_seed_can_be_others(data, trainings, tmp_path):
     run = two_stages().run
-    run(data, tmp_path / "mine", epochs=7, minutes=4, seed=9)
+    told = []
+    monitor = SimpleNamespace(report=told.append, should_stop=lambda: False)
+    run(data, tmp_path / "mine", epochs=7, minutes=4, seed=9, monitor=monitor)
+    limits = {"epochs": 7, "minutes": 2}
+    assert told == [Progress("Stage", i, 2, limits) for i in (1, 2)]
     params = [options["params"] for *_, options in trainings]
     assert [(p.epochs, p.minutes, p.seed) for p in params] == [(7, 2, 9)] * 2
     with pytest.raises(ValueError, match="minutes must be between"):

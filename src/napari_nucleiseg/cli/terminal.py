@@ -85,6 +85,7 @@ class TrainMonitor:
         self._shown = 0.0
         self._start: tuple[float, int] | None = None
         self._last: dict[str, float] = {}
+        self._stage = ""
 
     @contextlib.contextmanager
     def heeding_ctrl_c(self) -> Iterator[None]:
@@ -115,11 +116,17 @@ class TrainMonitor:
         """Show what is new."""
         if progress.stage == "Training":
             self._on_step(progress)
+        elif progress.stage == "Stage":  # of a recipe that has several
+            self._stage = f"Stage {progress.done} of {progress.total}  "
+            self._minutes = progress.metrics.get("minutes")
+            self._epochs = int(progress.metrics.get("epochs", 0)) or None
+            self._start = None
         elif progress.stage == "Epoch":
             self._epochs = progress.total
             self._last = dict(progress.metrics)
             figures = _figures(progress.metrics)
-            self._show(f"Epoch {progress.done} of {progress.total}  {figures}")
+            text = f"{self._stage}Epoch {progress.done} of {progress.total}"
+            self._show(f"{text}  {figures}")
             self._end_line()
         elif progress.total and progress.done:
             self._show(f"{progress.stage} {progress.done} of {progress.total}")
@@ -140,7 +147,8 @@ class TrainMonitor:
             text = f"Step {progress.done} of {progress.total}"
         # The held-out figures are the last epoch's.
         figures = _figures({**self._last, **progress.metrics})
-        self._show("  ".join([text, figures, *self._time_left(now, progress)]))
+        left = self._time_left(now, progress)
+        self._show("  ".join([f"{self._stage}{text}", figures, *left]))
 
     def _time_left(self, now: float, progress: Progress) -> list[str]:
         start, first = self._start or (now, progress.done)
@@ -153,7 +161,7 @@ class TrainMonitor:
         if math.isinf(left):
             return []
         text = f"{left:.0f} s" if left < 90 else f"{left / 60:.0f} min"
-        return [f"{text} left"]
+        return [f"{text} left in this stage" if self._stage else f"{text} left"]
 
     def _show(self, line: str) -> None:
         """Put a line in the place of the one that is there."""

@@ -68,10 +68,7 @@ def _train(args: argparse.Namespace) -> int:
     order = _plan(args, output, run)
     if args.force:
         run.discard()
-    one_stage = order.recipe is None or len(order.recipe.stages) == 1
-    monitor = TrainMonitor(
-        order.params.epochs, order.params.minutes if one_stage else None
-    )
+    monitor = TrainMonitor(order.params.epochs, order.params.minutes)
     try:
         with monitor.heeding_ctrl_c():
             result = _run_training(args, order, monitor)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import tifffile
 
-from napari_nucleiseg.core.monitor import Monitor
+from napari_nucleiseg.core.monitor import Monitor, Progress, SilentMonitor
 from napari_nucleiseg.core.pairs import Pair
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.models.registry import Model
@@ -91,8 +91,9 @@ class Recipe:
         resume : bool
             Go on with a run of this recipe to this output that was interrupted.
         monitor : Monitor, optional
-            See `fine_tuning.train`. If it asks to stop, the stages that follow are
-            left out.
+            See `fine_tuning.train`; of several stages, it is told when each begins
+            (``"Stage"``, with its limits). If it asks to stop, the stages that
+            follow are left out.
 
         Returns
         -------
@@ -116,7 +117,13 @@ class Recipe:
 
         own = not isinstance(data, str | os.PathLike)
         model: Model | None = None
+        monitor = monitor or SilentMonitor()
         for i in range(first, len(planned)):
+            if len(planned) > 1:
+                params = planned[i].params
+                limits = {"epochs": params.epochs, "minutes": params.minutes}
+                given = {k: float(v) for k, v in limits.items() if v is not None}
+                monitor.report(Progress("Stage", i + 1, len(planned), given))
             outcome = train(
                 *sets[i],
                 output,
