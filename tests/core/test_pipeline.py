@@ -210,9 +210,8 @@ def test_what_was_looked_at_to_measure_it_is_not_looked_at_again(
 
 def test_large_nuclei_need_no_look_beyond_that_which_shows_them_well(discs, predictor):
     centres = [(y, x) for y in range(60, 480, 120) for x in range(60, 480, 120)]
-    labels = discs(
-        (480, 480), centres, 25
-    )  # 50 px: too large at full size, not at half
+    # 50 px: too large at full size, not at half.
+    labels = discs((480, 480), centres, 25)
     predictor.diameter_range = predictor.working_range = (20.0, 36.0)
     result = segment(labels > 0, predictor)
     assert result.count == len(centres)

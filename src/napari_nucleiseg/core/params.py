@@ -74,8 +74,8 @@ class SegmentParams(Checked):
         False,
         advanced=True,
         label="Accurate",
-        tip="Look at the image four times, flipped each way, and take the mean: about "
-        "four times as slow, and a little more accurate.",
+        tip="Look at the image four times, flipped each way, and take the mean: two "
+        "to three times as slow, and a little more accurate.",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -237,42 +237,31 @@ class _Runner:
     def run_plane(self, index: int, plane: np.ndarray, scale: float) -> PlaneMaps:
         """Return the network's maps of one plane at the given scale."""
         check_cancelled(self._monitor)
-        maps = self._spare.pop((index, scale), None)
-        if maps is None:
-            maps = self._maps(
-                self.prepare(plane),
-                scale,
-                index=index,
-                predict=self._over_flips(FLIPS) if self._flips else None,
-            )
-        elif self._flips:  # what was looked at is one of those to be averaged
-            others = self._maps(
-                self.prepare(plane),
-                scale,
-                index=index,
-                predict=self._over_flips(FLIPS[1:]),
-            )
-            maps = (maps + (len(FLIPS) - 1) * others) / len(FLIPS)
+        seen = self._spare.pop((index, scale), None)
+        ways = FLIPS if self._flips else FLIPS[:1]
+        left = ways if seen is None else ways[1:]  # a look is the first of them
+        if seen is not None and not left:
+            maps = seen
+        else:
+            maps = self._maps(self.prepare(plane), scale, index=index, ways=left)
+            if seen is not None:
+                maps = (seen + len(left) * maps) / len(ways)
         shape = plane.shape[:2]
         if scale < 1:
             maps = images.resize(maps, shape)
         return PlaneMaps(quantise(maps), shape)
 
-    def _over_flips(
-        self, ways: Sequence[tuple[int, ...]]
-    ) -> Callable[[np.ndarray], np.ndarray]:
-        """Return what gives the mean of the network's maps of tiles flipped so."""
-
-        def predict(tiles: np.ndarray) -> np.ndarray:
-            maps = []
-            for axes in ways:
-                check_cancelled(self._monitor)
-                flipped = np.ascontiguousarray(np.flip(tiles, axes))
-                maps.append(np.flip(self._predictor.predict(flipped), axes))
-            mean: np.ndarray = np.stack(maps).mean(axis=0)
-            return mean
-
-        return predict
+    def _predict(
+        self, tiles: np.ndarray, ways: Sequence[tuple[int, ...]]
+    ) -> np.ndarray:
+        """Return the mean of the network's maps of tiles flipped each of these ways."""
+        maps = []
+        for axes in ways:
+            check_cancelled(self._monitor)
+            flipped = np.ascontiguousarray(np.flip(tiles, axes))
+            maps.append(np.flip(self._predictor.predict(flipped), axes))
+        mean: np.ndarray = maps[0] if len(maps) == 1 else np.stack(maps).mean(axis=0)
+        return mean
 
     def _maps(
         self,
@@ -281,7 +270,7 @@ class _Runner:
         *,
         index: int = 0,
         report: bool = True,
-        predict: Callable[[np.ndarray], np.ndarray] | None = None,
+        ways: Sequence[tuple[int, ...]] = FLIPS[:1],
     ) -> np.ndarray:
         shape = scaled_shape(prepared.shape[:2], scale)
         scaled = images.resize(prepared, shape)
@@ -292,11 +281,12 @@ class _Runner:
         )
         total = len(plan.tiles) * self._n_planes
         done = len(plan.tiles) * index
-        run = predict or self._predictor.predict
         channels = self._predictor.channels
         # A grey tile is repeated for the network only here: it is cheaper to scale.
         for result in run_tiled(
-            scaled, plan, lambda tile: run(images.match_channels(tile, channels))
+            scaled,
+            plan,
+            lambda tile: self._predict(images.match_channels(tile, channels), ways),
         ):
             if result is not None:
                 return result

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
@@ -110,9 +109,12 @@ class TrainRun(QObject):
             self._throw_away()
             return
         folder = self.folder
-        learnt = folder is not None and (folder.can_resume or folder.has_model)
-        if folder is not None and folder.exists and not learnt:
-            folder.discard()
+        if (
+            folder is not None
+            and folder.exists
+            and not (folder.can_resume or folder.has_model)
+        ):
+            folder.discard()  # nothing was learnt yet
         self.failed.emit(_describe(error))
 
     def _throw_away(self) -> None:
@@ -121,7 +123,7 @@ class TrainRun(QObject):
         self.thrown_away.emit()
 
 
-def _describe(error: Any) -> str:
+def _describe(error: Exception) -> str:
     """Return what to say of a training that failed."""
     text = str(error) or type(error).__name__
     if isinstance(error, MemoryError):
