@@ -24,15 +24,9 @@ import numpy as np
 
 from calibration import auroc, cross_validate, off, ranking_table, reliability_table
 from images import KINDS, list_images, read_numbered
-from napari_nucleiseg.core.confidence import (
-    Calibration,
-    fit_calibration,
-    nucleus_features,
-)
-from napari_nucleiseg.core.instances import label_confidence
 from napari_nucleiseg.core.monitor import SilentMonitor
 from napari_nucleiseg.core.params import SegmentParams
-from napari_nucleiseg.core.score import (
+from napari_nucleiseg.core.score.matching import (
     THRESHOLDS,
     ImageScore,
     find_overlaps,
@@ -40,7 +34,13 @@ from napari_nucleiseg.core.score import (
     score_image,
     summarise,
 )
-from napari_nucleiseg.core.segmentation import Segmentation, label_planes, relabel
+from napari_nucleiseg.core.segment.confidence import (
+    Calibration,
+    fit_calibration,
+    nucleus_features,
+)
+from napari_nucleiseg.core.segment.instances import label_confidence
+from napari_nucleiseg.core.segment.result import Segmentation, label_planes, relabel
 from napari_nucleiseg.models.registry import DEFAULT_MODEL, Model, find_model
 from napari_nucleiseg.models.segmenting import segment
 from report import markdown, put
@@ -62,7 +62,7 @@ class Scored:
     found : Segmentation
         All nuclei that were found, however unsure.
     features : numpy.ndarray
-        ``(n, 4)`` of them; see `core.confidence.nucleus_features`.
+        ``(n, 4)`` of them; see `core.segment.confidence.nucleus_features`.
     plain : numpy.ndarray
         ``(n,)``, their mean nucleus maps.
     matched : numpy.ndarray

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import rankdata
 
-from napari_nucleiseg.core.confidence import fit_calibration
+from napari_nucleiseg.core.segment.confidence import fit_calibration
 from report import markdown
 
 #: Confidences are looked at in these bins.

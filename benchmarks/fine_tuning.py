@@ -25,15 +25,15 @@ from pathlib import Path
 import numpy as np
 
 from images import KINDS, TestImage, list_images, read_numbered, thin
-from napari_nucleiseg.core.annotations import known_inside, known_nuclei
-from napari_nucleiseg.core.pairs import Pair
+from napari_nucleiseg.core.labels.annotations import known_inside, known_nuclei
+from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.params import TrainParams
-from napari_nucleiseg.core.score import ImageScore, score_image
-from napari_nucleiseg.models.fine_tuning import prepare
-from napari_nucleiseg.models.process import TrainingProcess
+from napari_nucleiseg.core.score.matching import ImageScore, score_image
 from napari_nucleiseg.models.registry import DEFAULT_MODEL
-from napari_nucleiseg.models.run_folder import Order
 from napari_nucleiseg.models.segmenting import segment
+from napari_nucleiseg.training.process import TrainingProcess
+from napari_nucleiseg.training.run import prepare
+from napari_nucleiseg.training.run_folder import Order
 from report import markdown, put
 
 LEARN = ("07", "08", "09")

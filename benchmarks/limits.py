@@ -17,9 +17,9 @@ import numpy as np
 import scipy.ndimage as ndi
 
 from images import KINDS, list_images
-from napari_nucleiseg.core.instances import renumber
-from napari_nucleiseg.core.pairs import median_diameter
-from napari_nucleiseg.core.score import ImageScore, score_image, summarise
+from napari_nucleiseg.core.labels.pairs import median_diameter
+from napari_nucleiseg.core.score.matching import ImageScore, score_image, summarise
+from napari_nucleiseg.core.segment.instances import renumber
 from napari_nucleiseg.models.registry import DEFAULT_MODEL
 from napari_nucleiseg.models.segmenting import segment
 from report import markdown, put

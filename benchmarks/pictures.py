@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 from skimage.segmentation import find_boundaries
 
-from napari_nucleiseg.core.image import normalise, to_finite_float
-from napari_nucleiseg.core.score import THRESHOLDS
+from napari_nucleiseg.core.score.matching import THRESHOLDS
+from napari_nucleiseg.core.segment.image import normalise, to_finite_float
 
 #: AP at IoU .5, .6 … .9 on the fluorescence part of DSB2018 in StarDist's split, as
 #: published (per-image mean).

@@ -38,7 +38,7 @@ def measure(epochs: int) -> None:
     from qtpy.QtCore import Qt, QTimer
     from qtpy.QtWidgets import QApplication
 
-    from napari_nucleiseg.sample_data import load_sample
+    from napari_nucleiseg.io.sample_data import load_sample
 
     viewer = napari.Viewer()
     for name in ("large", "small"):

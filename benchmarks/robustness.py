@@ -21,8 +21,8 @@ import scipy.ndimage as ndi
 from skimage import color, transform
 
 from images import KINDS, TestImage, list_images, thin
-from napari_nucleiseg.core.pairs import median_diameter
-from napari_nucleiseg.core.score import ImageScore, score_image
+from napari_nucleiseg.core.labels.pairs import median_diameter
+from napari_nucleiseg.core.score.matching import ImageScore, score_image
 from napari_nucleiseg.models.registry import DEFAULT_MODEL
 from napari_nucleiseg.models.segmenting import segment
 from report import markdown, put

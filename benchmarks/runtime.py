@@ -19,13 +19,14 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from accuracy import figures
-from napari_nucleiseg.core import pipeline
-from napari_nucleiseg.core.score import score_image
-from napari_nucleiseg.models.dataset import PatchSampler
-from napari_nucleiseg.models.export import _frozen, load_network
+from napari_nucleiseg.core.score.matching import score_image
+from napari_nucleiseg.core.segment import pipeline
 from napari_nucleiseg.models.predictor import LitePredictor
-from napari_nucleiseg.models.recipes import RECIPES, read_split
 from napari_nucleiseg.models.registry import DEFAULT_MODEL, find_model
+from napari_nucleiseg.networks.export import _frozen
+from napari_nucleiseg.training.recipes import RECIPES, read_split
+from napari_nucleiseg.training.sampler import PatchSampler
+from napari_nucleiseg.training.saving import load_network
 
 THREADS, TILE, ROUNDS = 2, 512, 9
 

@@ -108,7 +108,7 @@ def pick_fields(data: Path, count: int) -> list[tuple[TestImage, float]]:
     list of (TestImage, float)
         Evenly spaced in the order of their median nuclear diameter (pixels), with it.
     """
-    from napari_nucleiseg.core.pairs import median_diameter
+    from napari_nucleiseg.core.labels.pairs import median_diameter
 
     found = []
     for one in list_images(data, "test"):

@@ -55,7 +55,7 @@ def read_image(name: str) -> Any:
     """Return a packaged image, ``(SIDE, SIDE)`` uint8."""
     import numpy as np
 
-    from napari_nucleiseg.sample_data import load_sample
+    from napari_nucleiseg.io.sample_data import load_sample
 
     image = load_sample(name).image
     extra = [(0, max(0, SIDE - n)) for n in image.shape]

@@ -19,8 +19,8 @@ import napari
 from PIL import Image
 from qtpy.QtWidgets import QApplication, QWidget
 
-from napari_nucleiseg.demo import PLUGIN, WIDGET
-from napari_nucleiseg.sample_data import load_sample
+from napari_nucleiseg.cli.demo import PLUGIN, WIDGET
+from napari_nucleiseg.io.sample_data import load_sample
 
 OUT = Path(__file__).parent / "images"
 

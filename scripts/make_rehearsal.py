@@ -18,9 +18,9 @@ from PIL import Image
 from scipy.cluster.vq import kmeans2
 from skimage.segmentation import relabel_sequential
 
-from napari_nucleiseg.core.pieces import separate_pieces
+from napari_nucleiseg.core.labels.pieces import separate_pieces
 
-OUT = Path(__file__).parents[1] / "src/napari_nucleiseg/models/rehearsal_data"
+OUT = Path(__file__).parents[1] / "src/napari_nucleiseg/training/rehearsal_data"
 
 
 @dataclass(frozen=True)

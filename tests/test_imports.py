@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from napari_nucleiseg.sample_data import load_sample
+from napari_nucleiseg.io.sample_data import load_sample
 
 HEAVY = ("qtpy", "napari", "keras", "tensorflow", "ai_edge_litert", "magicgui")
 
@@ -32,18 +32,18 @@ def loaded_after(code, *watched):
     [
         "napari_nucleiseg",
         "napari_nucleiseg.cli",
-        "napari_nucleiseg.demo",
-        "napari_nucleiseg.files",
-        "napari_nucleiseg.sample_data",
-        "napari_nucleiseg.models.dataset",
-        "napari_nucleiseg.models.recipes",
+        "napari_nucleiseg.cli.demo",
+        "napari_nucleiseg.io.images",
+        "napari_nucleiseg.io.sample_data",
+        "napari_nucleiseg.training.sampler",
+        "napari_nucleiseg.training.recipes",
         "napari_nucleiseg.models.segmenting",
-        "napari_nucleiseg.models.architectures",
-        "napari_nucleiseg.models.fine_tuning",
-        "napari_nucleiseg.models.process",
-        "napari_nucleiseg.models.rehearsal",
-        "napari_nucleiseg.models.reports",
-        "napari_nucleiseg.pair_files",
+        "napari_nucleiseg.networks.architectures",
+        "napari_nucleiseg.training.run",
+        "napari_nucleiseg.training.process",
+        "napari_nucleiseg.training.rehearsal",
+        "napari_nucleiseg.training.report",
+        "napari_nucleiseg.io.pairs",
     ],
 )
 def test_importing_loads_nothing_heavy(module):
@@ -54,10 +54,10 @@ def test_the_core_loads_nothing_heavy():
     code = """
 import importlib, pkgutil
 import napari_nucleiseg.core as core
-names = [m.name for m in pkgutil.iter_modules(core.__path__)]
+names = [m.name for m in pkgutil.walk_packages(core.__path__, "napari_nucleiseg.core.")]
 assert len(names) > 5
 for name in names:
-    importlib.import_module(f"napari_nucleiseg.core.{name}")
+    importlib.import_module(name)
 """
     assert not loaded_after(code, *HEAVY, "tifffile", "PIL", "tqdm")
 
@@ -68,8 +68,10 @@ import sys
 for name in {HEAVY!r}:
     sys.modules[name] = None  # an import of it fails
 import numpy as np
-from napari_nucleiseg.core import pipeline, score, measure
-from napari_nucleiseg.core.instances import InstanceSettings
+from napari_nucleiseg.core import measure
+from napari_nucleiseg.core.segment import pipeline
+from napari_nucleiseg.core.score import matching as score
+from napari_nucleiseg.core.segment.instances import InstanceSettings
 class Bright:
     name, channels, multiple, settings = "bright", 1, 32, InstanceSettings()
     diameter, diameter_range = 20.0, (11.0, 36.0)

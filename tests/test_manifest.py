@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import napari_nucleiseg
-from napari_nucleiseg.demo import PLUGIN, SAMPLE_NAMES, WIDGET
-from napari_nucleiseg.sample_data import SAMPLES, load_sample
+from napari_nucleiseg.cli.demo import PLUGIN, SAMPLE_NAMES, WIDGET
+from napari_nucleiseg.io.sample_data import SAMPLES, load_sample
 
 npe2 = pytest.importorskip("npe2")
 

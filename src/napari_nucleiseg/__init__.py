@@ -16,13 +16,13 @@ __all__ = ["__version__", "load_model", "segment", "train"]
 _WHERE = {
     "segment": "napari_nucleiseg.models.segmenting",
     "load_model": "napari_nucleiseg.models.predictor",
-    "train": "napari_nucleiseg.models.fine_tuning",
+    "train": "napari_nucleiseg.training.run",
 }
 
 if TYPE_CHECKING:
-    from napari_nucleiseg.models.fine_tuning import train
     from napari_nucleiseg.models.predictor import load_model
     from napari_nucleiseg.models.segmenting import segment
+    from napari_nucleiseg.training.run import train
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ import tifffile
 
 from napari_nucleiseg import segment
 from napari_nucleiseg.cli import main
-from napari_nucleiseg.sample_data import load_sample
+from napari_nucleiseg.io.sample_data import load_sample
 
 
 def run(*argv):
@@ -78,8 +78,8 @@ def folder(tmp_path):
 @pytest.fixture
 def engine(monkeypatch):
     """Put a stand-in where the engine that trains would be."""
-    from napari_nucleiseg.models import fine_tuning
-    from napari_nucleiseg.models.recipes import Recipe
+    from napari_nucleiseg.training import run as fine_tuning
+    from napari_nucleiseg.training.recipes import Recipe
 
     from .engine import Engine
 

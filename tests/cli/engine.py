@@ -5,20 +5,20 @@ import inspect
 
 import numpy as np
 
+from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.monitor import Progress
-from napari_nucleiseg.core.pairs import Pair
 from napari_nucleiseg.core.params import TrainParams
-from napari_nucleiseg.models import fine_tuning
-from napari_nucleiseg.models.fine_tuning import TrainOutcome
-from napari_nucleiseg.models.recipes import Recipe
 from napari_nucleiseg.models.registry import (
     DEFAULT_MODEL,
     RUN_FILE,
     find_model,
     save_model,
 )
-from napari_nucleiseg.models.run_folder import Order, RunFolder
 from napari_nucleiseg.models.verdict import Figures, Verdict
+from napari_nucleiseg.training import run as fine_tuning
+from napari_nucleiseg.training.recipes import Recipe
+from napari_nucleiseg.training.run import TrainOutcome
+from napari_nucleiseg.training.run_folder import Order, RunFolder
 
 
 def figures(ap):

@@ -7,8 +7,8 @@ import tifffile
 from PIL import Image
 
 from napari_nucleiseg import segment
-from napari_nucleiseg.core.score import score_image
-from napari_nucleiseg.sample_data import load_sample
+from napari_nucleiseg.core.score.matching import score_image
+from napari_nucleiseg.io.sample_data import load_sample
 
 from .conftest import names_in, run, shell
 

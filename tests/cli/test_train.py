@@ -7,9 +7,9 @@ import pytest
 import tifffile
 
 from napari_nucleiseg.core.params import TrainParams
-from napari_nucleiseg.models.architectures import PretrainedWeightsError
-from napari_nucleiseg.models.recipes import RECIPES
-from napari_nucleiseg.sample_data import load_sample
+from napari_nucleiseg.io.sample_data import load_sample
+from napari_nucleiseg.networks.architectures import PretrainedWeightsError
+from napari_nucleiseg.training.recipes import RECIPES
 
 from .conftest import run, shell
 from .engine import a_verdict

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.ndimage as ndi
 
-from napari_nucleiseg.core.instances import InstanceSettings
+from napari_nucleiseg.core.segment.instances import InstanceSettings
 
 
 class BrightIsNucleus:

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from napari_nucleiseg.core.confidence import Calibration
+from napari_nucleiseg.core.segment.confidence import Calibration
 from napari_nucleiseg.models.card import CARD_FILE, ModelCard, format_card
 from napari_nucleiseg.models.predictor import LitePredictor
 from napari_nucleiseg.models.registry import find_model

@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from napari_nucleiseg.core import pipeline
-from napari_nucleiseg.core.instances import MAPS
+from napari_nucleiseg.core.segment import pipeline
+from napari_nucleiseg.core.segment.instances import MAPS
 from napari_nucleiseg.models.predictor import (
     LitePredictor,
     complete_maps,

@@ -9,8 +9,8 @@ from hypothesis.extra import numpy as hnp
 import napari_nucleiseg
 from napari_nucleiseg import segment
 from napari_nucleiseg.core.monitor import Cancelled
-from napari_nucleiseg.core.score import score_image
-from napari_nucleiseg.sample_data import load_sample
+from napari_nucleiseg.core.score.matching import score_image
+from napari_nucleiseg.io.sample_data import load_sample
 
 #: Least AP at IoU 0.5 of the bundled model, mean over planes.
 FLOORS = {

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_nucleiseg.core.pairs import Pair
+from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.params import TrainParams
-from napari_nucleiseg.sample_data import load_sample
+from napari_nucleiseg.io.sample_data import load_sample
 
 #: From Keras saving a TensorFlow variable under NumPy 2; not ours to mend.
 FOREIGN = "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
@@ -41,7 +41,7 @@ class Recorder:
 
 @pytest.fixture(autouse=True)
 def few_validation_patches(monkeypatch):
-    monkeypatch.setattr("napari_nucleiseg.models.trainer.VALIDATION_PATCHES", (6, 6))
+    monkeypatch.setattr("napari_nucleiseg.training.loop.VALIDATION_PATCHES", (6, 6))
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +62,7 @@ def tiny():
     """Return a network small enough to train in a test."""
     import keras
 
-    from napari_nucleiseg.models.unet import build_unet
+    from napari_nucleiseg.networks.unet import build_unet
 
     keras.utils.set_random_seed(0)
     return build_unet(filters=(4, 8))
@@ -71,8 +71,8 @@ def tiny():
 @pytest.fixture
 def tiny_model(tiny, quick, tmp_path):
     """Save an untrained tiny network."""
-    from napari_nucleiseg.models.export import save_network
-    from napari_nucleiseg.models.trainer import TrainResult
+    from napari_nucleiseg.training.loop import TrainResult
+    from napari_nucleiseg.training.saving import save_network
 
     folder = tmp_path / "tiny"
     return save_network(folder, TrainResult(tiny), title="Tiny", params=quick)
@@ -121,7 +121,7 @@ def tile():
 @pytest.fixture
 def tile_of():
     """Return what gives the first tile of a packaged image."""
-    from napari_nucleiseg.core.image import (
+    from napari_nucleiseg.core.segment.image import (
         match_channels,
         normalise,
         to_finite_float,

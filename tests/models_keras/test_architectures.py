@@ -8,23 +8,19 @@ import numpy as np
 import pytest
 
 from napari_nucleiseg import segment
-from napari_nucleiseg.models import mobilenet
-from napari_nucleiseg.models.architectures import (
+from napari_nucleiseg.models.predictor import load_model
+from napari_nucleiseg.networks import mobilenet
+from napari_nucleiseg.networks.architectures import (
     ARCHITECTURES,
     TWO_CLASSES,
     PretrainedWeightsError,
     find_architecture,
 )
-from napari_nucleiseg.models.export import (
-    load_network,
-    round_weights,
-    save_network,
-    to_lite,
-)
-from napari_nucleiseg.models.losses import two_class_loss
-from napari_nucleiseg.models.predictor import load_model
-from napari_nucleiseg.models.trainer import TrainResult
-from napari_nucleiseg.models.unet import build_plain_unet
+from napari_nucleiseg.networks.export import round_weights, to_lite
+from napari_nucleiseg.networks.losses import two_class_loss
+from napari_nucleiseg.networks.unet import build_plain_unet
+from napari_nucleiseg.training.loop import TrainResult
+from napari_nucleiseg.training.saving import load_network, save_network
 
 MOBILE = ARCHITECTURES["unet-mobilenetv2"]
 

@@ -2,14 +2,14 @@ import dataclasses
 
 import numpy as np
 
-from napari_nucleiseg.core.confidence import Calibration
 from napari_nucleiseg.core.params import TrainParams
-from napari_nucleiseg.models.export import load_network, save_network
+from napari_nucleiseg.core.segment.confidence import Calibration
+from napari_nucleiseg.io.sample_data import SAMPLES
 from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.models.registry import find_model
-from napari_nucleiseg.models.training import TrainResult
-from napari_nucleiseg.models.unet import build_unet
-from napari_nucleiseg.sample_data import SAMPLES
+from napari_nucleiseg.networks.unet import build_unet
+from napari_nucleiseg.training.fit import TrainResult
+from napari_nucleiseg.training.saving import load_network, save_network
 
 
 def test_what_runs_is_what_was_trained(record_property, tile_of):

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from napari_nucleiseg import segment
-from napari_nucleiseg.models import export
-from napari_nucleiseg.models.export import load_network
-from napari_nucleiseg.models.fine_tuning import train, train_on_pairs
 from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.models.registry import find_model
-from napari_nucleiseg.models.run_folder import RunFolder
+from napari_nucleiseg.networks import export
+from napari_nucleiseg.training.run import train, train_on_pairs
+from napari_nucleiseg.training.run_folder import RunFolder
+from napari_nucleiseg.training.saving import load_network
 
 
 def paths_in(folder):
@@ -76,7 +76,7 @@ def test_without_a_base_it_starts_from_scratch(
     tiny, quick, pairs, validation, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(
-        "napari_nucleiseg.models.unet.build_unet", lambda **kwargs: tiny
+        "napari_nucleiseg.networks.unet.build_unet", lambda **kwargs: tiny
     )
     params = quick.replace(epochs=1, steps_per_epoch=1)
     outcome = train(pairs, validation, tmp_path / "mine", base=None, params=params)
@@ -269,7 +269,7 @@ def test_there_must_be_something_to_resume(tmp_path):
 def test_a_full_disk_while_training_is_said_and_leaves_what_was_saved(
     tiny_model, quick, pairs, validation, tmp_path, monkeypatch, make_monitor
 ):
-    from napari_nucleiseg.models import checkpoint
+    from napari_nucleiseg.training import checkpoint
 
     saved = np.savez
 
@@ -296,7 +296,7 @@ def test_a_full_disk_while_training_is_said_and_leaves_what_was_saved(
 def test_a_loss_gone_wrong_keeps_the_best_so_far(
     tiny_model, quick, pairs, validation, tmp_path, monkeypatch
 ):
-    from napari_nucleiseg.models.dataset import PatchSampler
+    from napari_nucleiseg.training.sampler import PatchSampler
 
     draw = PatchSampler.batch
 
@@ -338,7 +338,7 @@ def test_part_of_one_image_is_held_out(tiny_model, quick, pairs, tmp_path):
 
 def test_rehearsal_is_mixed_in(tiny_model, quick, pairs, tmp_path, monkeypatch):
     drawn = []
-    from napari_nucleiseg.models.dataset import PatchSampler
+    from napari_nucleiseg.training.sampler import PatchSampler
 
     draw = PatchSampler.batch
 

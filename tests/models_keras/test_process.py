@@ -7,14 +7,14 @@ import time
 
 import pytest
 
-from napari_nucleiseg.models.fine_tuning import prepare
-from napari_nucleiseg.models.process import (
+from napari_nucleiseg.models.registry import find_model
+from napari_nucleiseg.training.process import (
     TrainingFailed,
     TrainingKilled,
     TrainingProcess,
 )
-from napari_nucleiseg.models.registry import find_model
-from napari_nucleiseg.models.run_folder import Order
+from napari_nucleiseg.training.run import prepare
+from napari_nucleiseg.training.run_folder import Order
 
 
 class Watch:

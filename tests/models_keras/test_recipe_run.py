@@ -5,10 +5,10 @@ import numpy as np
 import tifffile
 
 from napari_nucleiseg.core.params import TrainParams
-from napari_nucleiseg.models import unet
-from napari_nucleiseg.models.recipes import Recipe, Stage
+from napari_nucleiseg.io.sample_data import load_sample
 from napari_nucleiseg.models.registry import find_model
-from napari_nucleiseg.sample_data import load_sample
+from napari_nucleiseg.networks import unet
+from napari_nucleiseg.training.recipes import Recipe, Stage
 
 
 def test_stages_follow_each_other_into_one_model(tmp_path, monkeypatch):

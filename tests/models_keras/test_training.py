@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_nucleiseg.models.losses import nuclei_loss
-from napari_nucleiseg.models.schedule import Average, Schedule
-from napari_nucleiseg.models.training import fit_network
-from napari_nucleiseg.models.validation import HeldOut
+from napari_nucleiseg.networks.losses import nuclei_loss
+from napari_nucleiseg.training.fit import fit_network
+from napari_nucleiseg.training.schedule import Average, Schedule
+from napari_nucleiseg.training.validation import HeldOut
 
 
 def loss_of(target, weight, maps):
@@ -127,7 +127,7 @@ def test_it_stops_within_one_batch_and_keeps_what_it_has(
 def test_the_time_limit_ends_it(tiny, quick, pairs, validation, monkeypatch):
     ticks = iter(range(0, 100_000, 2))
     monkeypatch.setattr(
-        "napari_nucleiseg.models.trainer.time.monotonic", lambda: float(next(ticks))
+        "napari_nucleiseg.training.loop.time.monotonic", lambda: float(next(ticks))
     )
     result = fit_network(
         pairs,

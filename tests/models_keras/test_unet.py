@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_nucleiseg.models.unet import FILTERS, build_plain_unet, build_unet
+from napari_nucleiseg.networks.unet import FILTERS, build_plain_unet, build_unet
 
 
 @pytest.mark.parametrize("filters", [(4,), (4, 8), (4, 4, 8)])

@@ -7,8 +7,8 @@ import pytest
 from napari.layers import Labels
 from qtpy.QtCore import Qt
 
-from napari_nucleiseg.core.instances import InstanceSettings
-from napari_nucleiseg.widgets import segment_widget
+from napari_nucleiseg.core.segment.instances import InstanceSettings
+from napari_nucleiseg.widgets.segment import widget as segment_widget
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ SCRIPT = """
 import sys, time
 import napari, numpy as np
 from qtpy.QtCore import QTimer
-from napari_nucleiseg.core.instances import InstanceSettings
-from napari_nucleiseg.widgets import segment_widget
+from napari_nucleiseg.core.segment.instances import InstanceSettings
+from napari_nucleiseg.widgets.segment import widget as segment_widget
 
 class Slow:
     name, channels, diameter, diameter_range = "slow", 1, 20.0, (5.0, 100.0)

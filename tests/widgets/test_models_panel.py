@@ -12,8 +12,8 @@ from napari_nucleiseg.models.registry import (
     models_folder,
     save_model,
 )
-from napari_nucleiseg.widgets import models_panel
-from napari_nucleiseg.widgets.models_panel import ModelsPanel
+from napari_nucleiseg.widgets.train import models_panel
+from napari_nucleiseg.widgets.train.models_panel import ModelsPanel
 
 
 def make_model(name, **changes):

@@ -7,7 +7,7 @@ from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap
 from napari.utils.shortcuts import default_shortcuts
 from qtpy.QtCore import Qt
 
-from napari_nucleiseg.widgets.review import FILL, KEY, ReviewPanel
+from napari_nucleiseg.widgets.segment.review import FILL, KEY, ReviewPanel
 
 
 def add_labels(viewer, confidence=(0.9, 0.4, 0.7), **options):

@@ -8,10 +8,10 @@ import pytest
 from napari.layers import Labels
 from qtpy.QtCore import Qt
 
-from napari_nucleiseg.core.fates import MAP_COLOURS, MAP_NAMES
-from napari_nucleiseg.core.score import score_image
-from napari_nucleiseg.widgets import score_widget
-from napari_nucleiseg.widgets.scoring import FIGURES
+from napari_nucleiseg.core.score.fates import MAP_COLOURS, MAP_NAMES
+from napari_nucleiseg.core.score.matching import score_image
+from napari_nucleiseg.widgets.score import widget as score_widget
+from napari_nucleiseg.widgets.score.scoring import FIGURES
 
 from .conftest import wait_until_done
 

@@ -6,14 +6,14 @@ import shutil
 import numpy as np
 import pytest
 
-from napari_nucleiseg.core.instances import InstanceSettings
+from napari_nucleiseg.core.segment.instances import InstanceSettings
 from napari_nucleiseg.models.registry import (
     RUN_FILE,
     find_model,
     models_folder,
     save_model,
 )
-from napari_nucleiseg.widgets import segment_widget
+from napari_nucleiseg.widgets.segment import widget as segment_widget
 
 from .conftest import press, result_layers, squares, wait_until_done
 

@@ -6,7 +6,7 @@ import numpy as np
 from napari.layers import Image
 
 from napari_nucleiseg import segment
-from napari_nucleiseg.sample_data import load_sample
+from napari_nucleiseg.io.sample_data import load_sample
 
 from .conftest import press, result_layers, squares, wait_until_done
 

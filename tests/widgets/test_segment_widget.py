@@ -7,9 +7,9 @@ import pytest
 
 from napari_nucleiseg import segment
 from napari_nucleiseg.cli import main
-from napari_nucleiseg.core.score import score_image
-from napari_nucleiseg.files import read_labels
-from napari_nucleiseg.sample_data import load_sample
+from napari_nucleiseg.core.score.matching import score_image
+from napari_nucleiseg.io.images import read_labels
+from napari_nucleiseg.io.sample_data import load_sample
 
 from .conftest import press, result_layers, squares, wait_until_done
 
@@ -260,7 +260,7 @@ def test_multiscale_uses_full_resolution(docked, qtbot, slow):
 
 
 def test_an_error_is_told_and_the_form_goes_on(docked, qtbot, monkeypatch):
-    from napari_nucleiseg.widgets import segment_widget
+    from napari_nucleiseg.widgets.segment import widget as segment_widget
 
     def broken(*_):
         raise RuntimeError("the model has gone")
@@ -278,7 +278,7 @@ def test_an_error_is_told_and_the_form_goes_on(docked, qtbot, monkeypatch):
 
 
 def test_no_nuclei_is_said(docked, qtbot, slow, monkeypatch):
-    from napari_nucleiseg.widgets import segment_widget
+    from napari_nucleiseg.widgets.segment import widget as segment_widget
 
     monkeypatch.setattr(segment_widget, "show_info", lambda *_: None)
     docked.viewer.add_image(np.zeros((60, 60), np.uint8), name="black")

@@ -13,10 +13,10 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QMessageBox
 
-from napari_nucleiseg.core.score import score_image
+from napari_nucleiseg.core.score.matching import score_image
+from napari_nucleiseg.io.sample_data import load_sample
 from napari_nucleiseg.models.registry import find_model
-from napari_nucleiseg.models.run_folder import RunFolder
-from napari_nucleiseg.sample_data import load_sample
+from napari_nucleiseg.training.run_folder import RunFolder
 
 from .conftest import wait_until_done
 
@@ -177,7 +177,7 @@ class FakeProcess:
 
 @pytest.fixture
 def fake(monkeypatch):
-    from napari_nucleiseg.widgets import train_run
+    from napari_nucleiseg.widgets.train import run as train_run
 
     monkeypatch.setattr(train_run, "TrainingProcess", FakeProcess)
 
@@ -282,7 +282,7 @@ def test_only_what_lies_in_the_region_is_known(trainer, qtbot):
     viewer.add_shapes([corners], shape_type="polygon", name="done")
     sources.labelled_box.setCurrentIndex(sources.labelled_box.findData("region"))
     sources.region_box.setCurrentIndex(sources.region_box.findText("done"))
-    from napari_nucleiseg.widgets.regions import read_sources
+    from napari_nucleiseg.widgets.train.regions import read_sources
 
     (pair,), findings = read_sources(sources.sources())
     assert not findings

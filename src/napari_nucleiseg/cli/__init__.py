@@ -42,7 +42,7 @@ def _add_demo(commands: Any) -> None:
         description="Open napari with a sample image and the widget docked. Without "
         "a display: do the same job, and write labels, overlay and a screenshot.",
     )
-    from napari_nucleiseg.demo import SAMPLE_NAMES
+    from napari_nucleiseg.cli.demo import SAMPLE_NAMES
 
     sub.add_argument(
         "--sample", choices=SAMPLE_NAMES, default=SAMPLE_NAMES[0], help="which image"
@@ -61,7 +61,7 @@ def _add_demo(commands: Any) -> None:
 
 
 def _demo(args: argparse.Namespace) -> int:
-    from napari_nucleiseg.demo import run_demo
+    from napari_nucleiseg.cli.demo import run_demo
 
     return run_demo(args.sample, args.output, headless=args.headless)
 

@@ -32,7 +32,7 @@ _LABEL_ENDINGS = ("_labels", "_masks", "_mask")
 
 def _label_files(folder: Path) -> dict[str, Path]:
     """Return the label files of a folder by the name of their image."""
-    from napari_nucleiseg.files import PICTURE_SUFFIXES, TIFF_SUFFIXES
+    from napari_nucleiseg.io.images import PICTURE_SUFFIXES, TIFF_SUFFIXES
 
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}")
@@ -50,8 +50,8 @@ def _label_files(folder: Path) -> dict[str, Path]:
 
 
 def _score(args: argparse.Namespace) -> int:
-    from napari_nucleiseg.core.score import score_image, summarise
-    from napari_nucleiseg.files import read_labels
+    from napari_nucleiseg.core.score.matching import score_image, summarise
+    from napari_nucleiseg.io.images import read_labels
 
     truths, predictions = _label_files(args.labels), _label_files(args.predictions)
     if not truths:
@@ -87,7 +87,7 @@ def _score(args: argparse.Namespace) -> int:
 
 
 def format_score(summary: dict[str, Any]) -> str:
-    """Return the figures of `core.score.summarise` as a table."""
+    """Return the figures of `core.score.matching.summarise` as a table."""
     mean, pooled = summary["per_image_mean"], summary["pooled"]
     lines = [
         f"{summary['images']} images, {summary['nuclei']} true nuclei, "

@@ -12,7 +12,7 @@ from napari_nucleiseg.cli.terminal import TerminalMonitor, complain, quiet_start
 from napari_nucleiseg.core.params import SegmentParams
 
 if TYPE_CHECKING:
-    from napari_nucleiseg.files import ImageFile
+    from napari_nucleiseg.io.images import ImageFile
 
 
 #: What a parameter that is not given is.
@@ -99,8 +99,8 @@ def _segment(args: argparse.Namespace) -> int:
 def _segment_file(
     path: Path, target: Path, model: str, params: dict, args: argparse.Namespace
 ) -> None:
-    from napari_nucleiseg.core.pipeline import to_planes
-    from napari_nucleiseg.files import read_image, write_labels, write_overlay
+    from napari_nucleiseg.core.segment.pipeline import to_planes
+    from napari_nucleiseg.io.images import read_image, write_labels, write_overlay
     from napari_nucleiseg.models.segmenting import segment
 
     found = read_image(path)

@@ -17,11 +17,11 @@ from napari_nucleiseg.cli.train_pairs import read_pairs
 from napari_nucleiseg.core.params import TrainParams
 
 if TYPE_CHECKING:
-    from napari_nucleiseg.core.pairs import Pair
-    from napari_nucleiseg.models.recipes import Recipe
+    from napari_nucleiseg.core.labels.pairs import Pair
     from napari_nucleiseg.models.registry import Model
-    from napari_nucleiseg.models.run_folder import RunFolder
     from napari_nucleiseg.models.verdict import Verdict
+    from napari_nucleiseg.training.recipes import Recipe
+    from napari_nucleiseg.training.run_folder import RunFolder
 
 #: Options that `Recipe.run` shares out among its stages.
 _OF_RUNS = ("epochs", "minutes", "seed")
@@ -55,7 +55,7 @@ class _Result:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from napari_nucleiseg.models.run_folder import RunFolder
+    from napari_nucleiseg.training.run_folder import RunFolder
 
     check_options(args)
     output = _output_folder(args.output)
@@ -83,14 +83,14 @@ def _run_training(
     args: argparse.Namespace, order: _Order, monitor: TrainMonitor
 ) -> _Result:
     """Hand over to the engine: the one place that knows how it is called."""
-    from napari_nucleiseg.models.architectures import PretrainedWeightsError
     from napari_nucleiseg.models.registry import DEFAULT_MODEL
     from napari_nucleiseg.models.verdict import Verdict
+    from napari_nucleiseg.networks.architectures import PretrainedWeightsError
 
     # TensorFlow's own remarks would tear the line that follows the training.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if order.recipe is None:
-        from napari_nucleiseg.models.fine_tuning import train_on_pairs
+        from napari_nucleiseg.training.run import train_on_pairs
 
         assert not isinstance(order.data, Path)
         outcome = train_on_pairs(
@@ -198,8 +198,8 @@ def _plan(args: argparse.Namespace, output: Path, run: RunFolder) -> _Order:
 
 def _plan_recipe(args: argparse.Namespace) -> tuple[Recipe, TrainParams]:
     """Return the recipe with what was asked for, and its first stage's parameters."""
-    from napari_nucleiseg.models.architectures import find_architecture
-    from napari_nucleiseg.models.recipes import find_recipe
+    from napari_nucleiseg.networks.architectures import find_architecture
+    from napari_nucleiseg.training.recipes import find_recipe
 
     recipe, given = find_recipe(args.recipe), given_options(args, TrainParams)
     if args.no_pretrained and not find_architecture(recipe.architecture).pretrained:

@@ -10,17 +10,17 @@ from napari_nucleiseg.cli.terminal import complain
 from napari_nucleiseg.core.params import TrainParams
 
 if TYPE_CHECKING:
-    from napari_nucleiseg.core.pairs import Pair
+    from napari_nucleiseg.core.labels.pairs import Pair
 
 
 def read_pairs(args: argparse.Namespace, params: TrainParams) -> list[Pair]:
     """Read the pairs, say what there is to say about them, or why they will not do."""
-    from napari_nucleiseg.core.annotations import known_from_paint
-    from napari_nucleiseg.core.checking import check_pairs
-    from napari_nucleiseg.core.pieces import split_labels
-    from napari_nucleiseg.models.dataset import sizes_for
+    from napari_nucleiseg.core.labels.annotations import known_from_paint
+    from napari_nucleiseg.core.labels.checking import check_pairs
+    from napari_nucleiseg.core.labels.pieces import split_labels
+    from napari_nucleiseg.io.pairs import find_pairs, load_pairs, read_pair_folder
     from napari_nucleiseg.models.registry import DEFAULT_MODEL, find_model
-    from napari_nucleiseg.pair_files import find_pairs, load_pairs, read_pair_folder
+    from napari_nucleiseg.training.sampler import sizes_for
 
     card = None if args.recipe else find_model(args.base or DEFAULT_MODEL).card
     sizes = sizes_for("nuclei", params.diameter, card)

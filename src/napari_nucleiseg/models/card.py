@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from napari_nucleiseg.core.confidence import Calibration
-from napari_nucleiseg.core.instances import MAPS, InstanceSettings
-from napari_nucleiseg.core.size import working_range
+from napari_nucleiseg.core.segment.confidence import Calibration
+from napari_nucleiseg.core.segment.instances import MAPS, InstanceSettings
+from napari_nucleiseg.core.segment.size import working_range
 from napari_nucleiseg.models.verdict import Verdict
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from napari_nucleiseg.files import write_whole
+from napari_nucleiseg.io.images import write_whole
 from napari_nucleiseg.models.card import CARD_FILE, ModelCard
 from napari_nucleiseg.models.registry import (
     REPORT_FOLDER,

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_nucleiseg.core.instances import MAPS
-from napari_nucleiseg.core.tiling import TILE
-from napari_nucleiseg.models.architectures import ARCHITECTURES
+from napari_nucleiseg.core.segment.instances import MAPS
+from napari_nucleiseg.core.segment.tiling import TILE
 from napari_nucleiseg.models.registry import DEFAULT_MODEL, RUN_FILE, Model, find_model
+from napari_nucleiseg.networks.architectures import ARCHITECTURES
 
 
 def complete_maps(maps: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -32,7 +32,7 @@ def complete_maps(maps: np.ndarray, names: Sequence[str]) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        ``(…, 3)`` float32 in 0-1, in the order of `core.instances.MAPS`; `maps`
+        ``(…, 3)`` float32 in 0-1, in the order of `core.segment.instances.MAPS`; `maps`
         itself if it is that already.
 
     Raises
@@ -76,7 +76,7 @@ class LitePredictor:
     Attributes
     ----------
     name, channels, diameter, diameter_range, settings, multiple, calibration
-        From the model's card; see `core.pipeline.Predictor`.
+        From the model's card; see `core.segment.pipeline.Predictor`.
     tile : int
         From its architecture.
     """

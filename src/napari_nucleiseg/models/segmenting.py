@@ -6,10 +6,10 @@ import os
 
 import numpy as np
 
-from napari_nucleiseg.core import pipeline
 from napari_nucleiseg.core.monitor import Monitor
 from napari_nucleiseg.core.params import SegmentParams
-from napari_nucleiseg.core.pipeline import Segmentation
+from napari_nucleiseg.core.segment import pipeline
+from napari_nucleiseg.core.segment.pipeline import Segmentation
 from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.models.registry import DEFAULT_MODEL
 
@@ -77,7 +77,7 @@ def segment(
     Examples
     --------
     >>> from napari_nucleiseg import segment
-    >>> from napari_nucleiseg.sample_data import load_sample
+    >>> from napari_nucleiseg.io.sample_data import load_sample
     >>> result = segment(load_sample("large").image)
     >>> result.labels.shape
     (360, 360)

@@ -22,7 +22,7 @@ class Figures:
     nuclei : int
         True nuclei there are.
     missed, false, merged, split, misshapen : int
-        Nuclei by their fate at IoU 0.5; see `core.fates`.
+        Nuclei by their fate at IoU 0.5; see `core.score.fates`.
     """
 
     AP50: float
@@ -39,7 +39,7 @@ class Figures:
     def collect(
         cls, summary: Mapping[str, Any], fates: Sequence[Mapping[str, int]]
     ) -> Figures:
-        """Make figures from `core.score.summarise` and the images' fate counts."""
+        """Make figures from `matching.summarise` and the images' fate counts."""
         mean = summary["per_image_mean"]
         return cls(
             AP50=float(mean["AP"]["0.50"]),

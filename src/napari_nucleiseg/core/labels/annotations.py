@@ -1,0 +1,242 @@
+"""What a user has painted, as pairs to train on: planes, and what is known."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import scipy.ndimage as ndi
+
+from napari_nucleiseg.core.labels.pairs import Pair, median_diameter
+
+#: What is known round a painted nucleus if only the painted is known: this share of
+#: the median diameter, and at least so many pixels. The network has to see where a
+#: nucleus ends, so the rim is wider than the pixel or two by which outlines are
+#: drawn too tight, and holds the two pixels that make a contact; it is no wider,
+#: since an unpainted neighbour may begin there, and would be taught as background.
+RIM_SHARE, LEAST_RIM = 0.1, 2.0
+
+#: A nucleus that reaches the edge of the region that is complete, with no more than
+#: this share of it outside, was cut off there.
+CUT_SHARE = 0.05
+
+_EIGHT = np.ones((3, 3), bool)
+_PLANE = re.compile(r" \[plane [\d, ]+\]$")
+
+
+def stack_name(name: str) -> str:
+    """Return the name of the image that a pair made by `split_planes` came from."""
+    return _PLANE.sub("", name)
+
+
+def to_labels(labels: np.ndarray, name: str = "") -> np.ndarray:
+    """Return labels as int32, or say why they are none.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        Bool, whole numbers of any type, or floats that hold whole numbers.
+    name : str
+        What to call them in messages.
+
+    Returns
+    -------
+    numpy.ndarray
+        int32, same shape. Bool becomes 0 and 1; numbers far beyond the count of
+        pixels are replaced by small ones, in the same order.
+
+    Raises
+    ------
+    ValueError
+        If a value is negative, a fraction or no number.
+    """
+    whose = f"The labels of {name or 'an image'}"
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{whose} must be whole numbers; received values of type {labels.dtype}."
+        )
+    if labels.size == 0:
+        raise ValueError(f"{whose} have no pixels: their shape is {labels.shape}.")
+    if labels.dtype.kind == "f":
+        wrong = ~np.isfinite(labels) | (labels != np.floor(labels))
+        if wrong.any():
+            raise ValueError(
+                f"{whose} must be whole numbers, one a nucleus; received "
+                f"{labels[wrong][0]:g}. Is this an image?"
+            )
+    if labels.dtype.kind != "b" and labels.min() < 0:
+        raise ValueError(
+            f"{whose} must be 0 (background) or more; received {labels.min():g}."
+        )
+    if labels.max() > max(labels.size, 2**16):
+        numbers, places = np.unique(labels, return_inverse=True)
+        labels = places.reshape(labels.shape) + int(numbers[0] > 0)
+    return labels.astype(np.int32)
+
+
+def split_planes(
+    image: np.ndarray,
+    labels: np.ndarray,
+    *,
+    name: str,
+    known: np.ndarray | None = None,
+    rgb: bool = False,
+) -> list[Pair]:
+    """Make one pair of each plane of an image and its labels.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        ``(…, y, x)``, or ``(…, y, x, 3|4)`` if `rgb` (a fourth value is dropped);
+        any real dtype.
+    labels : numpy.ndarray
+        ``(…, y, x)``; see `to_labels`.
+    name : str
+        Name of the image. Plane 3 of a stack becomes ``"name [plane 3]"``, counted
+        from 0 as napari's slider does.
+    known : numpy.ndarray, optional
+        ``(…, y, x)`` bool like the labels, or ``(y, x)`` for all planes; see `Pair`.
+    rgb : bool
+        Whether the last axis of the image is colour.
+
+    Returns
+    -------
+    list of Pair
+        In the order of the planes.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit together, or the labels are none.
+    TypeError
+        If the image does not hold real numbers.
+    """
+    image, labels = np.asarray(image), to_labels(labels, name)
+    if image.dtype.kind not in "biuf":
+        raise TypeError(
+            f"The image {name} must hold real numbers; received values of type "
+            f"{image.dtype}."
+        )
+    if rgb:
+        if image.ndim < 3 or image.shape[-1] not in (3, 4):
+            raise ValueError(
+                f"The colour image {name} must have 3 or 4 values a pixel on its "
+                f"last axis; received shape {image.shape}."
+            )
+        image = image[..., :3]
+    full = image.shape[:-1] if rgb else image.shape
+    # Axes of length 1 in front are no difference: (1, y, x) is one plane.
+    planes, painted = _strip(full), _strip(labels.shape)
+    if planes != painted or len(planes) < 2:
+        raise ValueError(
+            f"Image and labels of {name} must have one shape (…, y, x); received "
+            f"{full} and {labels.shape}."
+        )
+    image = image.reshape(-1, *planes[-2:], *((3,) if rgb else ()))
+    labels = labels.reshape(-1, *planes[-2:])
+    masks: list[np.ndarray | None] = [None] * len(labels)
+    if known is not None:
+        known = np.asarray(known, bool)
+        if _strip(known.shape) not in (planes, planes[-2:]):
+            raise ValueError(
+                f"The mask of what is known of {name} must have the labels' shape "
+                f"{planes} or be one plane of it; received {known.shape}."
+            )
+        masks = list(
+            np.broadcast_to(known.reshape(_strip(known.shape)), planes).reshape(
+                labels.shape
+            )
+        )
+    return [
+        Pair(
+            plane,
+            numbers,
+            f"{name} [plane {', '.join(map(str, index))}]" if index else name,
+            known=mask,
+        )
+        for plane, numbers, mask, index in zip(
+            image, labels, masks, np.ndindex(planes[:-2]), strict=True
+        )
+    ]
+
+
+def _strip(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shape without axes of length 1 in front of the last two."""
+    while len(shape) > 2 and shape[0] == 1:
+        shape = shape[1:]
+    return shape
+
+
+def known_from_paint(labels: np.ndarray, *, rim: float | None = None) -> np.ndarray:
+    """Return what is known if only what is painted is: the nuclei and a narrow rim.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        ``(y, x)`` integer labels of one plane.
+    rim : float, optional
+        Width of the rim in pixels; from the median diameter if not given (see
+        `RIM_SHARE`).
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(y, x)`` bool; nowhere True if nothing is painted.
+    """
+    if not labels.any():
+        return np.zeros(labels.shape, bool)
+    if rim is None:
+        rim = max(LEAST_RIM, RIM_SHARE * median_diameter(labels))
+    return ndi.distance_transform_edt(labels == 0) <= rim
+
+
+def known_inside(labels: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """Return what is known if a region is complete: every pixel in it, none outside.
+
+    Nuclei outside the region are not used although they are there: often they are
+    what a model found and nobody has looked at yet. Of a nucleus painted across the
+    region's edge the part inside is known. One that ends at the edge may go on
+    beyond it, so that its true shape is not known: it is left out.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        ``(y, x)`` integer labels of one plane.
+    region : numpy.ndarray
+        ``(y, x)`` bool, of any form and number of parts.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(y, x)`` bool.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
+    region = np.asarray(region, bool)
+    if region.shape != labels.shape:
+        raise ValueError(
+            f"The region must have the labels' shape {labels.shape}; received "
+            f"{region.shape}."
+        )
+    # The image's own edge is no edge of the region.
+    edge = region & ~ndi.binary_erosion(region, _EIGHT, border_value=1)
+    area = np.bincount(labels.ravel())
+    outside = np.bincount(labels[~region], minlength=area.size)
+    at_edge = np.bincount(labels[edge], minlength=area.size) > 0
+    cut = at_edge & (outside <= CUT_SHARE * area)
+    cut[0] = False
+    return region & ~cut[labels]
+
+
+def known_nuclei(pair: Pair) -> np.ndarray:
+    """Return the labels of the nuclei that count: at least half of each is known."""
+    area = np.bincount(pair.labels.ravel())
+    inside = area if pair.known is None else np.bincount(pair.labels[pair.known])
+    inside = np.pad(inside, (0, area.size - inside.size))
+    counted = (area > 0) & (2 * inside >= area)
+    counted[0] = False
+    return np.flatnonzero(counted)

@@ -1,0 +1,1 @@
+"""How good labels are, beside true ones."""

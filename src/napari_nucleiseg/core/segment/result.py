@@ -1,0 +1,268 @@
+"""Nuclei found in an image: the result, and how labels are made from its maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from napari_nucleiseg.core.measure import measure
+from napari_nucleiseg.core.monitor import (
+    Monitor,
+    Progress,
+    SilentMonitor,
+    check_cancelled,
+)
+from napari_nucleiseg.core.params import SegmentParams
+from napari_nucleiseg.core.segment import image as images
+from napari_nucleiseg.core.segment.confidence import Calibration, Judge
+from napari_nucleiseg.core.segment.instances import (
+    InstanceSettings,
+    label_confidence,
+    maps_to_labels,
+    renumber,
+)
+
+
+@dataclass(frozen=True)
+class PlaneMaps:
+    """What the network said about one plane.
+
+    Parameters
+    ----------
+    maps : numpy.ndarray
+        ``(y, x, 3)`` uint8, 0-255 for 0-1: nucleus, distance, contact. At the
+        image's size, or larger if the nuclei had to be enlarged.
+    shape : tuple of int
+        ``(y, x)`` of the image plane.
+    """
+
+    maps: np.ndarray
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Nuclei found in an image.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        ``(…, y, x)`` int32, 0 background, nuclei 1..n without holes in the
+        numbering, through all planes.
+    confidence : numpy.ndarray
+        ``(n,)`` float32 in 0-1: how likely each nucleus is a true one, if the model
+        has a calibration; else its mean nucleus map.
+    params : SegmentParams
+        As asked for.
+    settings : InstanceSettings
+        The thresholds that were used.
+    model : str
+        Name of the model.
+    model_settings : InstanceSettings
+        The model's own thresholds.
+    diameter : float
+        Diameter in pixels that the image was scaled by: as given, or as measured.
+    scale : float
+        Size of what the network saw over the image's own.
+    planes : tuple of PlaneMaps
+        The network's maps, plane by plane, from which `relabel` works.
+    calibration : Calibration or None
+        The model's own; makes the confidence.
+    """
+
+    labels: np.ndarray
+    confidence: np.ndarray
+    params: SegmentParams
+    settings: InstanceSettings
+    model: str
+    model_settings: InstanceSettings
+    diameter: float
+    scale: float
+    planes: tuple[PlaneMaps, ...] = field(repr=False)
+    calibration: Calibration | None = field(default=None, repr=False)
+
+    @property
+    def count(self) -> int:
+        """Number of nuclei."""
+        return int(self.confidence.size)
+
+    @property
+    def maps(self) -> np.ndarray:
+        """The maps as float32 in 0-1, ``(…, y, x, 3)`` at the image's size."""
+        planes = [
+            images.resize(plane.maps.astype(np.float32) / 255, plane.shape)
+            for plane in self.planes
+        ]
+        return np.stack(planes).reshape(*self.labels.shape, 3)
+
+    def measure(self, image: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Return one row of figures per nucleus; see `core.measure.measure`."""
+        return measure(self.labels, image, self.confidence)
+
+    def record(self) -> dict[str, Any]:
+        """Return what made these labels, as a dictionary that JSON can hold."""
+        return {
+            "model": self.model,
+            "params": self.params.to_dict(),
+            "probability": self.settings.probability,
+            "separation": self.settings.separation,
+            "min_area": self.settings.min_area,
+            "min_confidence": self.settings.min_confidence,
+            "accurate": self.params.accurate,
+            "diameter": round(float(self.diameter), 2),
+            "scale": round(float(self.scale), 4),
+        }
+
+
+def resolve_settings(
+    params: SegmentParams, model: InstanceSettings, diameter: float
+) -> InstanceSettings:
+    """Return the thresholds to use: those asked for, else the model's own.
+
+    Parameters
+    ----------
+    params : SegmentParams
+        As asked for.
+    model : InstanceSettings
+        The model's own.
+    diameter : float
+        Of a typical nucleus, pixels of the image: the least area follows from it.
+
+    Returns
+    -------
+    InstanceSettings
+        With a number for ``min_area``.
+    """
+    asked: dict[str, Any] = {
+        name: value
+        for name in ("probability", "separation", "min_area", "min_confidence")
+        if (value := getattr(params, name)) is not None
+    }
+    chosen = replace(model, **asked)
+    return replace(chosen, min_area=chosen.smallest(diameter))
+
+
+def relabel(
+    segmentation: Segmentation, params: SegmentParams, *, monitor: Monitor | None = None
+) -> Segmentation:
+    """Make labels anew from the maps that are there, with other thresholds.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+        From `segment`.
+    params : SegmentParams
+        New thresholds, None for the model's own; the diameter and whether to be
+        accurate are not looked at, for the network does not run.
+    monitor : Monitor, optional
+        See `segment`.
+
+    Returns
+    -------
+    Segmentation
+        With the same maps.
+    """
+    settings = resolve_settings(
+        params, segmentation.model_settings, segmentation.diameter
+    )
+    labels, confidence = label_planes(
+        segmentation.planes,
+        settings,
+        segmentation.labels.shape,
+        monitor or SilentMonitor(),
+        confidence=segmentation.calibration or label_confidence,
+    )
+    return replace(
+        segmentation,
+        labels=labels,
+        confidence=confidence,
+        params=params.replace(accurate=segmentation.params.accurate),
+        settings=settings,
+    )
+
+
+def label_planes(
+    planes: Sequence[PlaneMaps],
+    settings: InstanceSettings,
+    shape: tuple[int, ...],
+    monitor: Monitor,
+    *,
+    confidence: Judge = label_confidence,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Make the labels of all planes, numbered through.
+
+    Parameters
+    ----------
+    planes : sequence of PlaneMaps
+        The network's maps, plane by plane.
+    settings : InstanceSettings
+        Thresholds to use, with a number for ``min_area``.
+    shape : tuple of int
+        ``(…, y, x)`` of the labels; as many planes as there are maps.
+    monitor : Monitor
+        Told of every plane, and asked at each whether to stop.
+    confidence : callable
+        Labels and maps of a plane to what is known of each nucleus: a `Calibration`,
+        `label_confidence` or `nucleus_features`.
+
+    Returns
+    -------
+    labels : numpy.ndarray
+        Of `shape`, int32.
+    confidence : numpy.ndarray
+        ``(n,)`` float32 in 0-1, or what else that gives, one row for each nucleus.
+
+    Raises
+    ------
+    Cancelled
+        If the monitor asked for it.
+    """
+    labels = np.zeros((len(planes), *shape[-2:]), np.int32)
+    confidences: list[np.ndarray] = []
+    count = 0
+    for index, plane in enumerate(planes):
+        check_cancelled(monitor)
+        monitor.report(Progress("Separating nuclei", index, len(planes)))
+        found, judged = label_plane(plane, settings, confidence)
+        labels[index] = np.where(found > 0, found + count, 0)
+        confidences.append(judged)
+        count += len(judged)
+    monitor.report(Progress("Separating nuclei", len(planes), len(planes)))
+    return labels.reshape(shape), np.concatenate(confidences)
+
+
+def label_plane(
+    plane: PlaneMaps,
+    settings: InstanceSettings,
+    confidence: Judge = label_confidence,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return one plane's labels ``(y, x)`` int32, and what is known of each nucleus.
+
+    Where that is a confidence, nuclei below the least one in the settings are left out.
+    """
+    have = plane.maps.shape[:2]
+    growth = (have[0] * have[1]) / (plane.shape[0] * plane.shape[1])
+    labels = maps_to_labels(
+        plane.maps, settings, round((settings.min_area or 0) * growth)
+    )
+    judged = confidence(labels, plane.maps)
+    if judged.ndim == 1 and settings.min_confidence > 0:
+        keep = judged >= settings.min_confidence
+        number = np.where(keep, np.cumsum(keep), 0)
+        labels = np.r_[0, number].astype(np.int32)[labels]
+        judged = judged[keep]
+    if have != plane.shape:
+        rows, cols = (
+            np.minimum(((np.arange(new) + 0.5) * old / new).astype(int), old - 1)
+            for old, new in zip(have, plane.shape, strict=True)
+        )
+        labels = labels[np.ix_(rows, cols)]
+        kept = renumber(labels)
+        # renumber() keeps a nucleus's place: look up which old number each had.
+        old_number = np.zeros(int(kept.max()) + 1, np.int64)
+        old_number[kept.ravel()] = labels.ravel()
+        labels, judged = kept, judged[old_number[1:] - 1]
+    return labels, judged

@@ -1,0 +1,177 @@
+"""How large the nuclei of an image are, found by looking at it at several sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from napari_nucleiseg.core.segment.instances import (
+    InstanceSettings,
+    label_confidence,
+    maps_to_labels,
+)
+
+#: Sizes to look at, as shares of the image's own; the larger ones only where the
+#: nuclei are smaller than the network knows.
+LOOKS, LARGER_LOOKS = (1.0, 0.5, 0.25, 0.125), (2.0, 4.0)
+
+#: At each size a window of this side is looked at (pixels there), or all of an image
+#: that is at most so many times as large: what was looked at whole can be kept.
+WINDOW, WHOLE = 512, 2.0
+
+#: A look is taken at its word if it shows at least so many nuclei, so surely (mean of
+#: confidence times depth, by area), nearly all (by area) of a size the network knows.
+ENOUGH, SURE, KNOWN = 6, 0.6, 0.7
+
+#: Else what covers most of the image wins; few nuclei, and coarse looks, count less.
+FEW, PREFER_FINER = 4, 1.15
+
+
+class _Diameters(Protocol):
+    @property
+    def diameter(self) -> float: ...
+    @property
+    def diameter_range(self) -> tuple[float, float]: ...
+
+
+class _Sized(_Diameters, Protocol):
+    settings: InstanceSettings
+
+
+def estimate_scale(
+    look: Callable[[float, tuple[slice, slice] | None], np.ndarray],
+    shape: tuple[int, int],
+    predictor: _Sized,
+) -> tuple[float, float] | None:
+    """Find the scale at which a network should see an image.
+
+    The network looks at the image at its own size and then at smaller ones, until a
+    look shows enough nuclei that it is sure of and that are of a size it was trained
+    on. Nuclei too large for it come out in uncertain pieces, so it looks on; what
+    only looks like a nucleus when it is small enough (a cell, a piece of tissue) is
+    not reached. Where those at the image's own size are smaller than it knows, it
+    looks at larger sizes first. If no look is good enough by itself, the one whose
+    nuclei cover most of the image wins.
+
+    Parameters
+    ----------
+    look : callable
+        ``look(scale, window)`` gives the maps of the image, or of a window of it
+        (slices in the image's own pixels), its sides times ``scale``.
+    shape : tuple of int
+        ``(y, x)`` of the image.
+    predictor : Predictor
+        Its diameters and thresholds are used.
+
+    Returns
+    -------
+    scale, diameter : float
+        What to multiply the image's sides by, and the median nuclear diameter in
+        the image's own pixels; or None if no size shows any nuclei.
+    """
+    best: tuple[float, float] | None = None
+    waiting = list(LOOKS)
+    while waiting:
+        scale = waiting.pop(0)
+        if scale < 1 and min(shape) * scale < 32:
+            break
+        view = _view(look(scale, _centre_window(shape, scale)), predictor)
+        if view is None:
+            continue
+        diameter = view.diameter / scale
+        if view.good:
+            return _scale_for(diameter, predictor), diameter
+        if scale == 1 and view.diameter < predictor.diameter_range[0]:
+            waiting[:0] = LARGER_LOOKS
+        covered = view.covered * view.count / (view.count + FEW)
+        covered *= PREFER_FINER ** np.log2(scale)
+        if covered > 0 and (best is None or covered > best[0]):
+            best = (covered, diameter)
+    if best is None:
+        return None
+    return _scale_for(best[1], predictor), best[1]
+
+
+def _scale_for(diameter: float, predictor: _Sized) -> float:
+    """Return the scale for nuclei of a diameter: 1 if the network knows their size."""
+    low, high = working_range(predictor)
+    return 1.0 if low <= diameter <= high else working_diameter(predictor) / diameter
+
+
+def working_diameter(model: _Diameters) -> float:
+    """Return the diameter (pixels) that a network's nuclei are brought to.
+
+    That at which it does best, if its model says so; else that of its training.
+
+    Parameters
+    ----------
+    model : Predictor or ModelCard
+        Whose.
+    """
+    return getattr(model, "working_diameter", None) or model.diameter
+
+
+def working_range(model: _Diameters) -> tuple[float, float]:
+    """Return the diameters (pixels) of nuclei that are left at their own scale.
+
+    Those that the model says; else all that it copes with. See `working_diameter`.
+    """
+    return getattr(model, "working_range", None) or model.diameter_range
+
+
+def _centre_window(shape: tuple[int, int], scale: float) -> tuple[slice, slice] | None:
+    """Return the middle of the image, or None where all of it is to be looked at."""
+    side = int(WINDOW / scale)
+    if shape[0] * shape[1] <= WHOLE * side**2:
+        return None
+    starts = [max(0, (n - side) // 2) for n in shape]
+    y, x = (
+        slice(start, min(n, start + side))
+        for start, n in zip(starts, shape, strict=True)
+    )
+    return y, x
+
+
+@dataclass(frozen=True)
+class _View:
+    """What one look showed: lengths and areas are in its own pixels."""
+
+    covered: float  # share of the image under nuclei of a known size, by confidence
+    count: int  # of nuclei of a known size
+    diameter: float  # median over the area of the nuclei
+    good: bool  # enough to go by
+
+
+def _view(maps: np.ndarray, predictor: _Sized) -> _View | None:
+    """Return what a network's maps show, or None if there are no nuclei on them."""
+    labels = maps_to_labels(maps, predictor.settings)
+    if not labels.any():
+        return None
+    areas = np.bincount(labels.ravel())[1:]
+    confidence = label_confidence(labels, maps)
+    depth = np.zeros(areas.size + 1, maps.dtype)
+    np.maximum.at(depth, labels.ravel(), maps[..., 1].ravel())
+    diameters = 2 * np.sqrt(areas / np.pi)
+    low, high = predictor.diameter_range
+    known = (diameters >= low) & (diameters <= high)
+    weight = areas * np.clip(2 * confidence - 1, 0, 1) ** 2
+    if not weight.any():
+        return None
+    # By area, so that specks beside large nuclei do not decide.
+    order = np.argsort(diameters)
+    running = np.cumsum(weight[order])
+    middle = np.searchsorted(running, running[-1] / 2)
+    share = areas / areas.sum()
+    return _View(
+        covered=float(weight[known].sum() / labels.size),
+        count=int(known.sum()),
+        diameter=float(diameters[order][middle]),
+        good=bool(
+            known.sum() >= ENOUGH
+            and (share * confidence * depth[1:]).sum() >= SURE
+            and share[known].sum() >= KNOWN
+        ),
+    )

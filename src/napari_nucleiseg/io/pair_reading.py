@@ -1,0 +1,144 @@
+"""An image file and its labels, each read for training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from napari_nucleiseg.core.segment.pipeline import to_planes
+from napari_nucleiseg.io.images import TIFF_SUFFIXES, ImageFile, read_image
+
+
+def list_files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """Return the files in a folder that end in one of these, but no hidden ones."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in suffixes
+        and not path.name.startswith(".")
+        and path.is_file()
+    )
+
+
+def read_channel(
+    path: Path, shape: tuple[int, ...], channel: int | None
+) -> tuple[np.ndarray, bool, bool]:
+    """Read an image to train on.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    shape : tuple of int
+        Of its labels; tells which axis is channels where the file does not.
+    channel : int or None
+        The channel to use; None for all colours of a colour image and the first
+        channel of any other.
+
+    Returns
+    -------
+    image : numpy.ndarray
+        ``(…, y, x)``, or ``(…, y, x, 3)`` if `rgb`.
+    rgb : bool
+        Whether the last axis is colour.
+    chose : bool
+        Whether there were several channels and nobody has chosen one.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged or does not have that channel.
+    OSError
+        If it cannot be read at all.
+    """
+    found = read_image(path)
+    axis = _channel_axis(found, shape)
+    if axis is None and not found.rgb:
+        if channel:
+            raise ValueError(f"has one channel only, number 0; received {channel}")
+        return found.data, False, False
+    planes, rest = to_planes(
+        found.data, rgb=found.rgb, channel=channel, channel_axis=axis
+    )
+    chose = axis is not None and channel is None and found.data.shape[axis] > 1
+    colour = planes.shape[-1] == 3
+    if colour and _is_grey(planes):
+        planes, colour = planes[..., :1], False
+    return planes.reshape(*rest, 3) if colour else planes.reshape(rest), colour, chose
+
+
+def _channel_axis(found: ImageFile, shape: tuple[int, ...]) -> int | None:
+    """Return the channels' axis: as the file says, or the one the labels lack."""
+    if found.channel_axis is not None or found.rgb:
+        return found.channel_axis
+    sizes = found.data.shape
+    for axis in range(len(sizes) - 2) if len(sizes) == len(shape) + 1 else ():
+        # One that is depth or time is no channel: the labels are of something else.
+        if found.axes[axis] not in "ZT" and sizes[:axis] + sizes[axis + 1 :] == shape:
+            return axis
+    return None
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """Read labels to train on.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file, or a folder with a mask for each nucleus.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(…, y, x)``, of any type; see `core.labels.annotations.to_labels`.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged or cannot hold labels.
+    OSError
+        If it cannot be read at all.
+    """
+    if path.is_dir():
+        return _join_masks(path)
+    if path.suffix.lower() in (".jpg", ".jpeg"):
+        raise ValueError(
+            "must not be JPEG, which changes the numbers; save labels as TIFF or PNG"
+        )
+    found = read_image(path)
+    axis = found.data.ndim - 1 if found.rgb else found.channel_axis
+    if axis is None:
+        return found.data
+    if found.data.shape[axis] > 1 and not (found.rgb and _is_grey(found.data)):
+        raise ValueError(
+            "must hold one number a pixel, a number a nucleus; received "
+            f"{found.data.shape[axis]} channels or colours"
+        )
+    return found.data.take(0, axis)
+
+
+def _is_grey(colours: np.ndarray) -> bool:
+    """Return whether this is a grey picture saved as colour, as many programs do."""
+    return bool((colours[..., :3] == colours[..., :1]).all())
+
+
+def _join_masks(folder: Path) -> np.ndarray:
+    """Return labels from a folder of masks, numbered in the order of their names."""
+    labels: np.ndarray | None = None
+    for number, path in enumerate(
+        list_files(folder, (*TIFF_SUFFIXES, ".png")), start=1
+    ):
+        mask = read_labels(path)
+        if labels is None:
+            labels = np.zeros(mask.shape, np.int32)
+        if mask.shape != labels.shape:
+            raise ValueError(
+                f"must hold masks of one size; received {labels.shape} and "
+                f"{mask.shape} ({path.name})"
+            )
+        labels[mask > 0] = number
+    if labels is None:
+        raise ValueError("must hold one mask a nucleus; it holds none")
+    return labels

@@ -1,0 +1,115 @@
+"""Real images that come with the package, with their true nuclei.
+
+All are from the 2018 Data Science Bowl (BBBC038, CC0) and none was trained on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+_FOLDER = Path(__file__).parents[1] / "samples"
+
+#: Name, and what it shows.
+SAMPLES = {
+    "crowded": "Crowded nuclei (fluorescence)",
+    "small": "Small nuclei (fluorescence)",
+    "large": "Large nuclei (fluorescence)",
+    "tissue": "Stained tissue (colour)",
+    "smear": "Dark nuclei on bright (brightfield)",
+    "fields": "Four fields of view (fluorescence stack)",
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A packaged image.
+
+    Parameters
+    ----------
+    name, title : str
+        Short name, and what it shows.
+    image : numpy.ndarray
+        ``(y, x)``, ``(plane, y, x)`` or RGB ``(y, x, 3)``, uint8.
+    labels : numpy.ndarray
+        The true nuclei, ``(y, x)`` or ``(plane, y, x)``, int32; each plane counts
+        from 1.
+    rgb : bool
+        Whether the last axis of the image is colour.
+    """
+
+    name: str
+    title: str
+    image: np.ndarray
+    labels: np.ndarray
+    rgb: bool
+
+    @property
+    def path(self) -> Path:
+        """The image's file."""
+        return _FOLDER / f"{self.name}.tif"
+
+
+def load_sample(name: str) -> Sample:
+    """Load a packaged image with its true labels.
+
+    Parameters
+    ----------
+    name : str
+        One of `SAMPLES`.
+
+    Returns
+    -------
+    Sample
+
+    Raises
+    ------
+    ValueError
+        If there is no such sample.
+    """
+    if name not in SAMPLES:
+        raise ValueError(
+            f"There is no sample named {name!r}; there are {', '.join(SAMPLES)}."
+        )
+    image = tifffile.imread(_FOLDER / f"{name}.tif")
+    labels = tifffile.imread(_FOLDER / f"{name}_labels.tif").astype(np.int32)
+    return Sample(name, SAMPLES[name], image, labels, image.ndim == labels.ndim + 1)
+
+
+def _layer(name: str) -> list[tuple[np.ndarray, dict[str, Any], str]]:
+    sample = load_sample(name)
+    return [(sample.image, {"name": sample.title, "rgb": sample.rgb}, "image")]
+
+
+def crowded() -> list[tuple[np.ndarray, dict[str, Any], str]]:
+    """Return crowded fluorescent nuclei as napari layer data."""
+    return _layer("crowded")
+
+
+def small() -> list[tuple[np.ndarray, dict[str, Any], str]]:
+    """Return small fluorescent nuclei as napari layer data."""
+    return _layer("small")
+
+
+def large() -> list[tuple[np.ndarray, dict[str, Any], str]]:
+    """Return large fluorescent nuclei as napari layer data."""
+    return _layer("large")
+
+
+def tissue() -> list[tuple[np.ndarray, dict[str, Any], str]]:
+    """Return stained tissue as napari layer data."""
+    return _layer("tissue")
+
+
+def smear() -> list[tuple[np.ndarray, dict[str, Any], str]]:
+    """Return a cell smear in brightfield as napari layer data."""
+    return _layer("smear")
+
+
+def fields() -> list[tuple[np.ndarray, dict[str, Any], str]]:
+    """Return a stack of fluorescence fields as napari layer data."""
+    return _layer("fields")

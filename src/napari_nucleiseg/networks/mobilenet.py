@@ -1,0 +1,201 @@
+"""A U-Net whose encoder is MobileNetV2, and the ImageNet weights it starts from.
+
+Import this module only to train: it loads Keras.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import logging
+import os
+import tempfile
+import threading
+import urllib.request
+from pathlib import Path
+
+import keras
+from keras import layers
+
+from napari_nucleiseg.networks.architectures import TWO_CLASSES, PretrainedWeightsError
+
+log = logging.getLogger(__name__)
+
+#: Layers of MobileNetV2 whose outputs are used, at 1/2 to 1/32 of the image's size;
+#: the last one is the bottom of the U, the others are skip connections.
+SKIPS = (
+    "block_1_expand_relu",
+    "block_3_expand_relu",
+    "block_6_expand_relu",
+    "block_13_expand_relu",
+    "block_16_project",
+)
+
+#: Of the statistics of normalisations that learn: those of MobileNetV2 as it comes
+#: (0.999) would take a thousand steps to forget what they began with, and the network
+#: would see nothing for so long when it is used.
+MOMENTUM = 0.97
+
+#: Filters of the upsampling blocks, from the bottom up.
+UP_FILTERS = (512, 256, 128, 64)
+
+#: Where `keras.applications.MobileNetV2` gets its weights: the ones for 128 x 128.
+WEIGHTS_FILE = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_128_no_top.h5"
+WEIGHTS_URL = (
+    "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
+    + WEIGHTS_FILE
+)
+
+#: Seconds to wait for an answer, and then for each further piece.
+PATIENCE = 8.0
+
+
+def build_mobilenet_unet(*, pretrained: bool = True, fetch: bool = True) -> keras.Model:
+    """Build a U-Net on MobileNetV2 [1]_ for two classes.
+
+    Five layers of the encoder feed four upsampling blocks (transposed 3x3
+    convolution, batch normalisation, ReLU) and a last transposed convolution.
+
+    Parameters
+    ----------
+    pretrained : bool
+        True: the encoder has the weights that `keras.applications` offers, learnt on
+        ImageNet, and is frozen: only the upsampling half learns. False: it starts
+        from random weights and learns too, for random features are of no use.
+    fetch : bool
+        False builds the frozen encoder without its weights, to be set by the caller.
+
+    Returns
+    -------
+    keras.Model
+        ``(n, y, x, 3)`` float32 in 0-1 to ``(n, y, x, 2)`` float32: background and
+        nucleus, which sum to 1. y and x must be multiples of 32.
+
+    Raises
+    ------
+    PretrainedWeightsError
+        If the ImageNet weights are neither on this machine nor to be fetched.
+
+    References
+    ----------
+    .. [1] M. Sandler et al., "MobileNetV2: Inverted Residuals and Linear
+       Bottlenecks", CVPR 2018.
+    """
+    # First: where they cannot be had there is nothing to build.
+    weights = _imagenet_weights(fetch_weights()) if pretrained and fetch else None
+    image = layers.Input((None, None, 3), name="image")
+    x = layers.Rescaling(2.0, offset=-1.0, name="rescale")(image)
+    encoder = keras.applications.MobileNetV2(
+        input_tensor=x, include_top=False, weights=None
+    )
+    if weights is not None:
+        encoder.set_weights(weights)
+    for layer in encoder.layers:
+        # A frozen normalisation also keeps the statistics it has.
+        layer.trainable = not pretrained
+        if not pretrained and isinstance(layer, layers.BatchNormalization):
+            layer.momentum = MOMENTUM
+    *skips, x = (encoder.get_layer(name).output for name in SKIPS)
+    for level, (width, skip) in enumerate(
+        zip(UP_FILTERS, reversed(skips), strict=True), start=1
+    ):
+        x = layers.Conv2DTranspose(
+            width, 3, strides=2, padding="same", use_bias=False, name=f"up{level}_conv"
+        )(x)
+        x = layers.BatchNormalization(momentum=MOMENTUM, name=f"up{level}_norm")(x)
+        x = layers.Activation("relu", name=f"up{level}_relu")(x)
+        x = layers.Concatenate(name=f"up{level}_join")([x, skip])
+    x = layers.Conv2DTranspose(
+        len(TWO_CLASSES),
+        3,
+        strides=2,
+        padding="same",
+        activation="softmax",
+        name="maps",
+    )(x)
+    return keras.Model(image, x, name="unet_mobilenetv2")
+
+
+def _imagenet_weights(path: Path) -> list:
+    """Return the weights of `keras.applications.MobileNetV2` from a file."""
+    try:
+        return keras.applications.MobileNetV2(
+            input_shape=(128, 128, 3), include_top=False, weights=str(path)
+        ).get_weights()
+    except (OSError, ValueError, KeyError) as e:
+        raise PretrainedWeightsError(
+            f"{path} is not the file of MobileNetV2 weights it should be ({e}). "
+            "Delete it to have it fetched again, or train without pretrained weights "
+            "(pretrained=False, --no-pretrained)."
+        ) from e
+
+
+def keras_cache() -> Path:
+    """Return the folder where Keras keeps the weights it has fetched."""
+    home = os.environ.get("KERAS_HOME") or str(Path("~") / ".keras")
+    return Path(home).expanduser() / "models"
+
+
+def fetch_weights() -> Path:
+    """Return the file of MobileNetV2's ImageNet weights; fetch it if it is not there.
+
+    Keras's own download waits without limit where a network swallows what is sent to
+    it; this one gives up after some seconds of silence, and leaves no half file.
+
+    Returns
+    -------
+    pathlib.Path
+        Where Keras itself keeps it too, 9 MB.
+
+    Raises
+    ------
+    PretrainedWeightsError
+        If it is not there and cannot be fetched.
+    """
+    path = keras_cache() / WEIGHTS_FILE
+    if path.is_file():
+        return path
+    log.info("Fetching %s", WEIGHTS_URL)
+    failures: list[Exception] = []
+    arrived = threading.Event()
+
+    def work() -> None:
+        try:
+            _download(path, arrived)
+        except (OSError, http.client.HTTPException, ValueError) as e:
+            failures.append(e)
+
+    # Looking up a name cannot be given a time limit: a thread can be left behind.
+    worker = threading.Thread(target=work, name="fetch weights", daemon=True)
+    worker.start()
+    worker.join(PATIENCE)
+    if arrived.is_set():
+        worker.join()
+    if path.is_file():
+        return path
+    reason = str(failures[0]) if failures else f"no answer in {PATIENCE:.0f} s"
+    raise PretrainedWeightsError(
+        "The encoder's ImageNet weights could not be fetched from "
+        f"{WEIGHTS_URL} to {path} ({reason}). Put the file there by hand, or train "
+        "without pretrained weights (pretrained=False, --no-pretrained)."
+    ) from (failures[0] if failures else None)
+
+
+def _download(path: Path, arrived: threading.Event) -> None:
+    """Fetch the weights, whole or not at all; sets `arrived` once they flow."""
+    with urllib.request.urlopen(WEIGHTS_URL, timeout=PATIENCE) as answer:
+        arrived.set()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".fetching-", dir=path.parent)
+        fresh = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                wanted = answer.headers.get("Content-Length")
+                while piece := answer.read(1 << 16):
+                    file.write(piece)
+                if wanted is not None and file.tell() != int(wanted):
+                    raise OSError(f"{file.tell()} of {wanted} bytes came")
+            fresh.replace(path)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                fresh.unlink()

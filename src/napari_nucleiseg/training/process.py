@@ -1,0 +1,312 @@
+"""Training in a process of its own: started, listened to, stopped, killed.
+
+TensorFlow and a napari window crash each other where Mesa draws the window, so a
+window never trains in its own process. What is to be done lies in a folder
+(`run_folder`); the child is given its path, and says how it fares in lines of JSON on a
+pipe. On its standard input it is told to stop; if that ends because whoever started it
+is gone, it stops too, and keeps the best so far.
+
+    python -m napari_nucleiseg.training.process FOLDER
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from napari_nucleiseg.core.monitor import Monitor, Progress, SilentMonitor
+from napari_nucleiseg.models.verdict import Verdict
+from napari_nucleiseg.training.run_folder import RunFolder
+
+#: Lines of the child's log that are quoted when it ended without a word.
+_QUOTED = 3
+
+#: What the child's environment has besides ours. Keras must run on TensorFlow, whatever
+#: another plugin chose; the C library keeps the memory of one step for the next, which
+#: makes a step about a fifth faster.
+_ENVIRONMENT = {
+    "KERAS_BACKEND": "tensorflow",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONIOENCODING": "utf-8",
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
+    "MALLOC_TOP_PAD_": str(256 << 20),
+}
+
+
+class TrainingFailed(Exception):
+    """A training ended with an error; the text is for the user."""
+
+
+class TrainingKilled(TrainingFailed):
+    """The process that trained is gone without a word."""
+
+
+class TrainingProcess:
+    """One training in a process of its own.
+
+    Parameters
+    ----------
+    run : RunFolder
+        What to do. If it was begun before, it is gone on with.
+    """
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+        self._stopping = self._released = False
+        log = run.log.open("ab")
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __name__, str(run.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, **_ENVIRONMENT},
+                # Ctrl-C in the terminal is for us; the child is told by its pipe.
+                start_new_session=True,
+            )
+        finally:
+            log.close()
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, name="training", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """The child's process number."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the child is there."""
+        return self._process.poll() is None
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as pipe:
+            for line in pipe:
+                self._lines.put(line.decode("utf-8", "replace"))
+        self._lines.put(None)
+
+    def stop(self) -> None:
+        """Ask the child to stop after the step under way, and to keep the best."""
+        self._stopping = True
+        assert self._process.stdin is not None
+        # It may have ended by itself.
+        with contextlib.suppress(BrokenPipeError, ValueError):
+            self._process.stdin.write(b"stop\n")
+            self._process.stdin.flush()
+
+    def let_go(self) -> None:
+        """Leave the child to itself: it stops, keeps the best, and ends.
+
+        `wait` returns at once.
+        """
+        self._released = True
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+
+    def kill(self) -> None:
+        """End the child at once; what it has saved stays."""
+        if self.is_running:
+            self._process.kill()
+        self._process.wait()
+
+    def wait(self, monitor: Monitor | None = None) -> Result | None:
+        """Pass on what the child says until it has ended.
+
+        Parameters
+        ----------
+        monitor : Monitor, optional
+            Told of the child's progress; if it asks to stop, the child is told to.
+
+        Returns
+        -------
+        Result or None
+            None if the child was let go.
+
+        Raises
+        ------
+        TrainingFailed
+            With the child's reason.
+        TrainingKilled
+            If it ended without one.
+        """
+        monitor = monitor or SilentMonitor()
+        result: Result | None = None
+        failure: str | None = None
+        while not self._released:
+            if not self._stopping and monitor.should_stop():
+                self.stop()
+            try:
+                line = self._lines.get(timeout=0.1)
+            except queue.Empty:
+                continue
+            if line is None:
+                break
+            said = json.loads(line)
+            if "progress" in said:
+                stage, done, total, metrics = said["progress"]
+                monitor.report(Progress(stage, done, total, metrics))
+            elif "result" in said:
+                result = Result.from_dict(said["result"])
+            elif "error" in said:
+                failure = said["error"]
+        if self._released:
+            return None
+        code = self._process.wait()
+        self._reader.join()
+        with contextlib.suppress(OSError):
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+        if failure is not None:
+            raise TrainingFailed(failure)
+        if result is None:
+            raise TrainingKilled(self._epitaph(code))
+        return result
+
+    def _epitaph(self, code: int) -> str:
+        """Say how a child ended that did not say so itself."""
+        if code < 0:
+            name = signal.Signals(-code).name
+            why = f"The training process was ended by the system ({name})"
+            if -code == getattr(signal, "SIGKILL", 9):
+                why += (
+                    ": most often the computer ran out of memory. A smaller batch or "
+                    "patch size needs less"
+                )
+        else:
+            why = f"The training process ended by itself (exit code {code})"
+            text = self.run.log.read_text(encoding="utf-8", errors="replace")
+            if last := [line for line in text.splitlines() if line.strip()][-_QUOTED:]:
+                why += ": " + " / ".join(last)
+        if self.run.can_resume:
+            epochs = self.run.load()[0].values["best_epoch"]
+            return (
+                f"{why}. The training is saved up to its last full epoch (the best so "
+                f"far is epoch {epochs}): Resume goes on from there."
+            )
+        return f"{why}. No epoch had ended yet, so nothing was saved."
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What the child says of a training that ended well; see `TrainOutcome`."""
+
+    kept: bool
+    folder: str
+    verdict: Verdict
+    stopped: bool
+    problem: str
+    epochs: int
+    best_epoch: int
+    picture: str
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Result:
+        """Make it from JSON's dictionary."""
+        return cls(**{**values, "verdict": Verdict.from_dict(values["verdict"])})
+
+
+class _PipeMonitor:
+    """The child's monitor: speaks on the pipe, listens to its standard input."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        threading.Thread(target=self._listen, name="orders", daemon=True).start()
+
+    def _listen(self) -> None:
+        # Any line, and the end of the pipe, mean the same.
+        sys.stdin.readline()
+        self._stop.set()
+
+    def say(self, what: str, value: Any) -> None:
+        """Write one line; nobody listening any more is no reason to fail."""
+        with self._lock, contextlib.suppress(BrokenPipeError, OSError):
+            self._out.write(json.dumps({what: value}) + "\n")
+            self._out.flush()
+
+    def report(self, progress: Progress) -> None:
+        """Pass progress on."""
+        metrics = {name: float(v) for name, v in progress.metrics.items()}
+        self.say("progress", [progress.stage, progress.done, progress.total, metrics])
+
+    def should_stop(self) -> bool:
+        """Return whether it was told to stop, or nobody is there any more."""
+        return self._stop.is_set()
+
+
+def _private_output() -> TextIO:
+    """Return the pipe for our lines; whatever else prints goes to the log."""
+    sys.stdout.flush()
+    pipe = os.dup(1)
+    os.dup2(2, 1)
+    return os.fdopen(pipe, "w", encoding="utf-8")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train as a folder asks for; the child's side."""
+    (run,) = arguments if arguments is not None else sys.argv[1:]
+    monitor = _PipeMonitor(_private_output())
+    try:
+        from napari_nucleiseg.training.report import panels_path
+        from napari_nucleiseg.training.run import execute
+
+        outcome = execute(RunFolder.at(Path(run)), monitor)
+    except Exception as e:  # noqa: BLE001  whatever it is, the user is told
+        traceback.print_exc()
+        monitor.say("error", explain(e))
+        return 1
+    history = [row for row in outcome.history if row["epoch"]]
+    best = int(min(outcome.history, key=lambda row: row["val_loss"])["epoch"])
+    folder = outcome.model.folder if outcome.model else outcome.run.path
+    monitor.say(
+        "result",
+        {
+            "kept": outcome.model is not None,
+            "folder": str(folder),
+            "verdict": outcome.verdict.to_dict(),
+            "stopped": outcome.stopped,
+            "problem": outcome.problem,
+            "epochs": len(history),
+            "best_epoch": best,
+            "picture": str(panels_path(folder / "report", best)),
+        },
+    )
+    return 0
+
+
+def explain(error: Exception) -> str:
+    """Return what an error of a training means, for the user."""
+    text = str(error).strip()
+    kind = type(error).__name__
+    if isinstance(error, MemoryError) or "ResourceExhausted" in kind or "OOM" in text:
+        return (
+            "There was not enough memory for training; a smaller batch size or patch "
+            "size needs less. What was saved is kept."
+        )
+    if isinstance(error, OSError) and error.errno in (28, 122):  # no space, quota
+        return f"The disk is full: {text}. What was saved before is kept."
+    return text or kind
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    # All is said and saved; TensorFlow takes seconds to clear up after itself.
+    os._exit(code)

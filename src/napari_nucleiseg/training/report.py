@@ -1,0 +1,345 @@
+"""What a training leaves to look at: curves, pictures, tables (no Keras here).
+
+Everything goes into one folder: ``history.csv``, ``curves.png``, ``panels/``,
+``tensorboard/``, ``report.txt``, ``report.json`` and ``confusion_matrix.png``. Each
+file is written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_nucleiseg.core.labels.pairs import Pair
+from napari_nucleiseg.core.score import pixels
+from napari_nucleiseg.core.score.matching import score_image, summarise
+from napari_nucleiseg.io.images import write_whole
+from napari_nucleiseg.training.plots import (
+    draw_confusion,
+    draw_curves,
+    panel,
+    stack_panels,
+)
+
+#: Columns of ``history.csv``; others a row may have follow.
+COLUMNS = (
+    "epoch",
+    "minutes",
+    "loss",
+    "val_loss",
+    "accuracy",
+    "val_accuracy",
+    "val_AP50",
+    "val_AP75",
+    "val_mean_AP",
+    "learning_rate",
+)
+
+#: Pictures kept of a training, and crops shown on each.
+MOST_PANELS, MOST_CROPS = 12, 6
+
+#: Where a column stands in TensorBoard: run and tag. Runs share a chart.
+_TAGS = {
+    "loss": ("train", "loss"),
+    "accuracy": ("train", "pixel_accuracy"),
+    "learning_rate": ("train", "learning_rate"),
+    "val_loss": ("validation", "loss"),
+    "val_accuracy": ("validation", "pixel_accuracy"),
+    "val_AP50": ("validation", "AP/0.50"),
+    "val_AP75": ("validation", "AP/0.75"),
+    "val_mean_AP": ("validation", "AP/mean"),
+}
+
+
+def _named(error: OSError, path: Path) -> OSError:
+    """Return the error with the file it was about to write."""
+    reason = error.strerror or str(error) or "could not be written"
+    return OSError(error.errno or errno.EIO, reason, str(path))
+
+
+def _write(path: Path, write: Callable[[Path], Any]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, write)
+    except OSError as e:
+        raise _named(e, path) from e
+
+
+def _write_text(path: Path, text: str) -> None:
+    _write(path, lambda fresh: fresh.write_text(text, encoding="utf-8", newline=""))
+
+
+def _write_picture(path: Path, picture: np.ndarray) -> None:
+    from PIL import Image
+
+    _write(path, lambda fresh: Image.fromarray(picture).save(fresh))
+
+
+def write_history(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
+    """Write ``history.csv`` and ``curves.png``.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The training's report folder.
+    history : sequence of dict
+        One row an epoch, with keys of `COLUMNS`; any may be missing.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written; it names the file.
+    """
+    more = dict.fromkeys(name for row in history for name in row)
+    columns = [*COLUMNS, *(name for name in more if name not in COLUMNS)]
+    table = io.StringIO()
+    rows = csv.DictWriter(table, columns, lineterminator="\n")
+    rows.writeheader()
+    rows.writerows(history)
+    _write_text(folder / "history.csv", table.getvalue())
+    _write_picture(folder / "curves.png", draw_curves(history))
+
+
+class TensorBoardLog:
+    """A training's log for TensorBoard.
+
+    A log that is opened again, to go on with a training, continues: what it held of
+    the epochs that are done again is no longer shown.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The log directory; ``tensorboard --logdir`` takes it or any folder above.
+
+    Raises
+    ------
+    OSError
+        By any method, if the log cannot be written; it names the file.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writers: dict[str, Any] = {}
+
+    def add(self, row: Mapping[str, float]) -> None:
+        """Add one epoch's row of the history."""
+        from tensorboardX.summary import scalar
+
+        epoch = int(row["epoch"])
+        parts: dict[str, list[Any]] = {}
+        for name, value in row.items():
+            if name in _TAGS:
+                run, tag = _TAGS[name]
+                parts.setdefault(run, []).extend(scalar(tag, value).value)
+        for run, values in parts.items():
+            self._write(run, epoch, values)
+
+    def add_image(self, tag: str, rgb: np.ndarray, epoch: int) -> None:
+        """Add a picture, ``(y, x, 3)`` uint8."""
+        from tensorboardX.summary import image
+
+        self._write("validation", epoch, image(tag, rgb, dataformats="HWC").value)
+
+    def _write(self, run: str, epoch: int, values: Sequence[Any]) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        event = Event(wall_time=time.time(), step=epoch, summary=Summary(value=values))
+        folder = self._folder / run
+        try:
+            if run not in self._writers:
+                self._writers[run] = _open_events(folder, epoch)
+            # Written at once, not by a thread: a full disk shall be heard of.
+            self._writers[run].write(event.SerializeToString())
+            self._writers[run].flush()
+        except OSError as e:
+            failed = self._writers.pop(run, None)
+            if failed is not None:
+                with suppress(OSError):
+                    failed.close()
+            raise _named(e, folder) from e
+
+    def close(self) -> None:
+        """Close the log; `add` would open it again."""
+        while self._writers:
+            run, writer = self._writers.popitem()
+            try:
+                writer.close()
+            except OSError as e:
+                raise _named(e, self._folder / run) from e
+
+
+def _open_events(folder: Path, epoch: int) -> Any:
+    """Begin an events file; what earlier ones say from `epoch` on is void."""
+    from tensorboardX import RecordWriter
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+    folder.mkdir(parents=True, exist_ok=True)
+    now = time.time()
+    # TensorBoard reads the files of a folder in the order of their names.
+    name = f"events.out.tfevents.{now:017.6f}.{uuid.uuid4().hex[:8]}"
+    writer = RecordWriter(str(folder / name))
+    start = SessionLog(status=SessionLog.START)
+    writer.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
+    writer.write(
+        Event(wall_time=now, step=epoch, session_log=start).SerializeToString()
+    )
+    return writer
+
+
+def panels_path(folder: Path, epoch: int) -> Path:
+    """Return where `write_panels` puts the picture of an epoch."""
+    return folder / "panels" / f"epoch_{epoch:04d}.png"
+
+
+def write_panels(
+    folder: Path,
+    crops: Sequence[tuple[Any, ...]],
+    epoch: int,
+) -> Path:
+    """Write a picture of crops as they are now: image, true, predicted.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The training's report folder; the picture is ``panels/epoch_NNNN.png``. At
+        most `MOST_PANELS` are kept: the first, the latest, and some between.
+    crops : sequence of tuple
+        Image, true labels, predicted labels and, if wanted, where the truth is known
+        of each; see `panel`. At most `MOST_CROPS` are shown.
+    epoch : int
+        Which epoch's network it was.
+
+    Returns
+    -------
+    pathlib.Path
+        The picture.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; it names the file.
+    """
+    path = panels_path(folder, epoch)
+    _write_picture(path, stack_panels([panel(*crop) for crop in crops[:MOST_CROPS]]))
+    _thin_out(path.parent)
+    return path
+
+
+def _thin_out(folder: Path) -> None:
+    """Delete panels until few enough are left, where they stand closest."""
+    found = {
+        int(match[1]): path
+        for path in folder.iterdir()
+        if (match := re.fullmatch(r"epoch_(\d+)\.png", path.name))
+    }
+    epochs = sorted(found)
+    while len(epochs) > MOST_PANELS:
+        gaps = [
+            after - before for before, after in zip(epochs, epochs[2:], strict=False)
+        ]
+        found[epochs.pop(1 + int(np.argmin(gaps)))].unlink(missing_ok=True)
+
+
+def write_report(
+    folder: Path,
+    pairs: Sequence[Pair],
+    predicted: Sequence[np.ndarray],
+    *,
+    title: str = "",
+    extra: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write how good predicted labels are, by pixels and by nuclei side by side.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The training's report folder; gets ``report.txt``, ``report.json`` and
+        ``confusion_matrix.png``.
+    pairs : sequence of Pair
+        The truth; only where it is known does anything count.
+    predicted : sequence of numpy.ndarray
+        ``(y, x)`` predicted labels of each pair.
+    title : str
+        First line of the text.
+    extra : mapping, optional
+        Further entries for the JSON file.
+
+    Returns
+    -------
+    dict
+        ``pixels`` (see `core.score.pixels.classification_report`), ``confusion`` (rows
+        true, columns predicted; background, nucleus), ``nuclei`` (see
+        `core.score.matching.summarise`), and `extra`: what the JSON file holds.
+
+    Raises
+    ------
+    ValueError
+        If there are no pairs, shapes differ, or nothing is known.
+    OSError
+        If a file cannot be written; it names the file.
+    """
+    compared = [
+        (pair.labels, found, pair.known)
+        for pair, found in zip(pairs, predicted, strict=True)
+    ]
+    nuclei = summarise([score_image(t, p, known=known) for t, p, known in compared])
+    matrix = np.sum([pixels.confusion(t, p, known) for t, p, known in compared], axis=0)
+    by_pixel = pixels.classification_report(matrix)
+    values = {
+        **(extra or {}),
+        "pixels": by_pixel,
+        "confusion": matrix.tolist(),
+        "nuclei": nuclei,
+    }
+    text = "\n".join(
+        [
+            *([title, ""] if title else []),
+            pixels.format_report(by_pixel, matrix),
+            "",
+            *_format_nuclei(nuclei),
+        ]
+    )
+    _write_text(folder / "report.txt", text + "\n")
+    _write_text(folder / "report.json", json.dumps(values, indent=1) + "\n")
+    _write_picture(folder / "confusion_matrix.png", draw_confusion(matrix))
+    return values
+
+
+def _format_nuclei(figures: Mapping[str, Any]) -> list[str]:
+    """Return the figures per nucleus as lines of text."""
+    mean, pooled = figures["per_image_mean"], figures["pooled"]
+    rows = [
+        (f"AP at IoU {t}", mean["AP"][t], pooled["AP"][t])
+        for t in ("0.50", "0.75", "0.90")
+    ]
+    rows += [
+        (label, mean[key], pooled[key])
+        for label, key in (
+            ("mean AP 0.50-0.95", "mean_AP"),
+            ("precision at 0.50", "precision"),
+            ("recall at 0.50", "recall"),
+            ("F1 at 0.50", "F1"),
+        )
+    ]
+    return [
+        f"{'nuclei':24}{'mean of images':>16}{'all together':>16}",
+        *(f"{label:24}{a:16.4f}{b:16.4f}" for label, a, b in rows),
+        "",
+        f"{figures['nuclei']} true and {figures['predicted']} predicted nuclei in "
+        f"{figures['images']} images.",
+        "Pixels are right or wrong one by one, and most are easy background. AP asks",
+        "nucleus by nucleus: two that were merged, or one that was split, are wrong,",
+        "though nearly all of their pixels are right.",
+    ]

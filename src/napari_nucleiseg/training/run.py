@@ -1,0 +1,344 @@
+"""`train()`: pairs in, a saved model out, kept only if it is better than its base.
+
+Keras is imported when a training starts, not with this module: a window that prepares
+a training (see `training.process`) does not load it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_nucleiseg.core.labels.annotations import known_nuclei
+from napari_nucleiseg.core.labels.holdout import split_validation
+from napari_nucleiseg.core.labels.pairs import Pair
+from napari_nucleiseg.core.monitor import Monitor, Progress, SilentMonitor
+from napari_nucleiseg.core.params import TrainParams
+from napari_nucleiseg.models.registry import DEFAULT_MODEL, Model, find_model
+from napari_nucleiseg.models.verdict import Verdict
+from napari_nucleiseg.networks.architectures import find_architecture
+from napari_nucleiseg.training.rehearsal import rehearsal_pairs
+from napari_nucleiseg.training.run_folder import Order, RunFolder
+from napari_nucleiseg.training.sampler import sizes_for
+from napari_nucleiseg.training.speed import remember_speed
+
+if TYPE_CHECKING:
+    from napari_nucleiseg.training.drawing import Drawing
+    from napari_nucleiseg.training.loop import Trainer, TrainResult
+
+
+@dataclass(frozen=True)
+class TrainOutcome:
+    """What came of a training.
+
+    Parameters
+    ----------
+    model : Model or None
+        The model, in its place; None if it was not better than its base, and waits
+        in `run` to be kept or discarded.
+    verdict : Verdict
+        How it compares with its base on the held-out images.
+    run : RunFolder
+        The training's folder; gone if the model was kept.
+    history : list of dict
+        See `training.TrainResult`.
+    stopped : bool
+        Whether it was ended early by whoever watched it.
+    problem : str
+        What ended it before its time, if something went wrong.
+    """
+
+    model: Model | None
+    verdict: Verdict
+    run: RunFolder
+    history: list[dict[str, float]] = field(default_factory=list)
+    stopped: bool = False
+    problem: str = ""
+
+
+def train(
+    pairs: Sequence[Pair],
+    validation: Sequence[Pair] | None,
+    output: str | os.PathLike[str],
+    *,
+    base: str | os.PathLike[str] | None = DEFAULT_MODEL,
+    architecture: str = "nuclei",
+    pretrained: bool = True,
+    params: TrainParams | None = None,
+    title: str = "",
+    license: str = "your own",
+    data: dict[str, Any] | None = None,
+    keep_always: bool = False,
+    resume: bool = False,
+    monitor: Monitor | None = None,
+) -> TrainOutcome:
+    """Train a network and save it as a model folder, if it is better than its base.
+
+    After every epoch all that is needed to go on is saved in ``<output>.training``
+    beside the output, which is removed when the model is in its place.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        What to learn from.
+    validation : sequence of Pair or None
+        What to check on, kept apart; None holds out part of `pairs`.
+    output : path
+        The model folder to write; its last part is the model's name.
+    base : str or path, optional
+        Model to go on from; None trains from scratch.
+    architecture : str
+        Network to build from scratch; see `networks.architectures.ARCHITECTURES`.
+    pretrained : bool
+        Whether an encoder trained elsewhere is fetched, where the architecture has
+        one.
+    params : TrainParams, optional
+        How to train.
+    title, license : str
+        For the model's card: what it is for, and the licence of its weights.
+    data : dict, optional
+        What it was trained on, for the card.
+    keep_always : bool
+        Keep the model even if it is not better than its base.
+    resume : bool
+        Go on with a training of this output that was interrupted; what it learns
+        from, and how, is what it began with.
+    monitor : Monitor, optional
+        Told of every batch and epoch, and asked after each batch whether to stop;
+        then the best network so far is saved.
+
+    Returns
+    -------
+    TrainOutcome
+
+    Raises
+    ------
+    ValueError
+        If there are no pairs, sizes differ, the base is not there or damaged, or the
+        output cannot be a model folder.
+    FloatingPointError
+        If the loss becomes infinite or NaN in the first epoch.
+    OSError
+        If the training cannot be saved.
+    """
+    output = Path(output).resolve()
+    run = RunFolder(output)
+    if not resume:
+        run = prepare(
+            pairs,
+            validation,
+            output,
+            Order(
+                name=output.name,
+                params=params or TrainParams(),
+                base=None if base is None else str(base),
+                architecture=architecture,
+                pretrained=pretrained,
+                title=title,
+                license=license,
+                data=data or {},
+                keep_always=keep_always,
+            ),
+        )
+    elif not run.can_resume:
+        raise ValueError(
+            f"There is no interrupted training of {output.name!r} to resume: nothing "
+            f"was saved in {run.path}."
+        )
+    return execute(run, monitor)
+
+
+def train_on_pairs(
+    pairs: Sequence[Pair],
+    output: str | os.PathLike[str],
+    *,
+    base: str | os.PathLike[str] | None = DEFAULT_MODEL,
+    architecture: str | None = None,
+    params: TrainParams | None = None,
+    rehearsal: bool | None = None,
+    pretrained: bool = True,
+    keep_always: bool = False,
+    resume: bool = False,
+    monitor: Monitor | None = None,
+) -> TrainOutcome:
+    """Train on pairs, part of which are held out; see `train`.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        What to learn from and to check on.
+    output, base, params, pretrained, keep_always, resume, monitor
+        See `train`.
+    architecture : str, optional
+        Train a network of this architecture from scratch, whatever the base.
+    rehearsal : bool, optional
+        False mixes no other images in, whatever `params` says.
+
+    Returns
+    -------
+    TrainOutcome
+    """
+    params = params or TrainParams()
+    if rehearsal is False:
+        params = params.replace(rehearsal=0.0)
+    return train(
+        pairs,
+        None,
+        output,
+        base=None if architecture else base,
+        architecture=architecture or "nuclei",
+        pretrained=pretrained,
+        params=params,
+        keep_always=keep_always,
+        resume=resume,
+        monitor=monitor,
+    )
+
+
+def prepare(
+    pairs: Sequence[Pair],
+    validation: Sequence[Pair] | None,
+    output: Path,
+    order: Order,
+) -> RunFolder:
+    """Write the folder of a training; loads no Keras.
+
+    Parameters
+    ----------
+    pairs, validation, output
+        See `train`.
+    order : Order
+        What is asked for. The architecture is its base's.
+
+    Returns
+    -------
+    RunFolder
+    """
+    if not pairs:
+        raise ValueError("Training needs at least one image with labels.")
+    changes: dict[str, Any] = {}
+    if order.base is not None:
+        card = find_model(order.base).card
+        changes = {
+            "architecture": card.architecture,
+            "title": order.title or card.title,
+        }
+    title = changes.pop("title", order.title) or "Trained on your own images"
+    order = Order(**{**vars(order), **changes, "title": title})
+    if validation is None:
+        pairs, validation = split_validation(
+            pairs, order.params.validation_share, order.params.seed
+        )
+    data = {
+        "pairs": len(pairs),
+        "validation_pairs": len(validation),
+        "nuclei": sum(known_nuclei(pair).size for pair in pairs),
+        "validation_nuclei": sum(known_nuclei(pair).size for pair in validation),
+        **order.data,
+    }
+    order = Order(**{**vars(order), "data": data})
+    return RunFolder.create(output, order, pairs, validation)
+
+
+def execute(run: RunFolder, monitor: Monitor | None = None) -> TrainOutcome:
+    """Do what a training's folder asks for, or go on with it, and judge the result.
+
+    Parameters
+    ----------
+    run : RunFolder
+        The training.
+    monitor : Monitor, optional
+        See `train`.
+
+    Returns
+    -------
+    TrainOutcome
+    """
+    monitor = monitor or SilentMonitor()
+    order = run.order()
+    monitor.report(Progress("Starting Keras", 0, 0))
+    # Everything wrong with the base is said before Keras takes its seconds.
+    base = None if order.base is None else find_model(order.base)
+    pairs, validation = run.pairs()
+    resume = run.load() if run.can_resume else None
+
+    from napari_nucleiseg.training.drawing import Drawing
+    from napari_nucleiseg.training.fit import fit_network
+    from napari_nucleiseg.training.saving import load_network, save_network
+
+    if base is not None:
+        network = load_network(base.folder)
+    else:
+        network = find_architecture(order.architecture).build(
+            pretrained=order.pretrained, fetch=resume is None
+        )
+    drawn = Drawing(run)
+    try:
+        result = fit_network(
+            pairs,
+            validation,
+            params=order.params,
+            network=network,
+            architecture=order.architecture,
+            settings=base.card.thresholds if base else None,
+            sizes=sizes_for(
+                order.architecture,
+                order.params.diameter,
+                base.card if base else None,
+            ),
+            rehearsal=rehearsal_pairs() if order.params.rehearsal else (),
+            resume=resume,
+            first=base is not None,
+            monitor=monitor,
+            on_epoch=_saver(run, drawn),
+        )
+    finally:
+        drawn.close()
+    monitor.report(Progress("Saving the model", 0, 0))
+    verdict = _judge(result, base)
+    drawn.finish(result, f"{order.name}: {order.title}")
+    save_network(
+        run.finished_model,
+        result,
+        title=order.title,
+        license=order.license,
+        params=order.params,
+        base=base.card if base else None,
+        thresholds=base.card.thresholds if base else None,
+        data=order.data,
+        architecture=order.architecture,
+        verdict=verdict,
+        report=run.report,
+    )
+    model = None
+    if order.keep_always or base is None or verdict.better:
+        model = find_model(run.accept())
+    return TrainOutcome(
+        model, verdict, run, result.history, result.stopped, result.problem
+    )
+
+
+def _judge(result: TrainResult, base: Model | None) -> Verdict:
+    """Compare the best network with its base, or with the built-in model."""
+    from napari_nucleiseg.models.predictor import load_model
+    from napari_nucleiseg.training.validation import score_crops
+
+    assert result.best is not None  # at least one epoch has ended
+    if base is not None and result.first is not None:
+        first, name = result.first.figures, base.card.name
+    else:
+        name = DEFAULT_MODEL
+        first = score_crops(result.crops, load_model(name))[0]
+    return Verdict(result.best.figures, first, name, len(result.crops))
+
+
+def _saver(run: RunFolder, drawn: Drawing) -> Callable[[Trainer, bool], None]:
+    def on_epoch(trainer: Trainer, better: bool) -> None:
+        remember_speed(trainer.architecture.name, trainer.seconds_per_megapixel)
+        run.save(trainer.state(), trainer.best_weights, better=better)
+        drawn.epoch(trainer.result)
+
+    return on_epoch

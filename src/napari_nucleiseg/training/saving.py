@@ -1,0 +1,144 @@
+"""A trained network as a model folder: its files and its card.
+
+Import this module only to train or to export: it loads Keras, and to export TensorFlow.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+
+import napari_nucleiseg
+from napari_nucleiseg.core.params import TrainParams
+from napari_nucleiseg.core.segment.instances import InstanceSettings
+from napari_nucleiseg.models.card import ModelCard
+from napari_nucleiseg.models.registry import (
+    RUN_FILE,
+    TRAIN_FILE,
+    Model,
+    find_model,
+    save_model,
+)
+from napari_nucleiseg.models.verdict import Verdict
+from napari_nucleiseg.networks.architectures import find_architecture
+from napari_nucleiseg.networks.export import (
+    halvings,
+    round_weights,
+    to_keras_file,
+    to_lite,
+)
+from napari_nucleiseg.training.loop import TrainResult
+from napari_nucleiseg.training.sampler import sizes_for
+
+
+def load_network(model: str | os.PathLike[str]) -> keras.Model:
+    """Load a model's Keras network, to train it further.
+
+    Parameters
+    ----------
+    model : str or path
+        See `registry.find_model`.
+
+    Returns
+    -------
+    keras.Model
+
+    Raises
+    ------
+    ValueError
+        If there is no such model, or it is damaged.
+    """
+    return keras.models.load_model(find_model(model).folder / TRAIN_FILE, compile=False)
+
+
+def save_network(
+    folder: Path,
+    result: TrainResult,
+    *,
+    title: str,
+    params: TrainParams,
+    base: ModelCard | None = None,
+    thresholds: InstanceSettings | None = None,
+    data: dict[str, Any] | None = None,
+    license: str = "your own",
+    version: str = "1",
+    architecture: str = "nuclei",
+    verdict: Verdict | None = None,
+    report: Path | None = None,
+) -> Model:
+    """Write a trained network as a model folder, to run and to train further.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where to; its last part is the model's name.
+    result : TrainResult
+        The network (its weights are rounded to half precision) and its history.
+    title, base, thresholds, data, license, version, architecture
+        For the card; see `ModelCard`.
+    params : TrainParams
+        How it was trained.
+    verdict : Verdict, optional
+        How it compares with its base.
+    report : pathlib.Path, optional
+        Folder with the curves and pictures of the training, to keep with the model.
+
+    Returns
+    -------
+    Model
+    """
+    round_weights(result.network)
+    design = find_architecture(architecture)
+    if design.multiple % 2 ** halvings(result.network):
+        raise ValueError(f"The network is not of the architecture {architecture!r}.")
+    sizes = sizes_for(architecture, params.diameter, base)
+    card = ModelCard(
+        name=folder.name,
+        title=title,
+        version=version,
+        license=license,
+        channels=result.network.input_shape[-1],
+        diameter=sizes.diameter,
+        diameter_range=sizes.known,
+        working_diameter=sizes.working,
+        working_range=sizes.left,
+        maps=design.maps,
+        architecture=architecture,
+        multiple=design.multiple,
+        thresholds=thresholds or InstanceSettings(),
+        calibration=base.calibration if base else None,
+        data=data or {},
+        training={
+            "base": base and base.name,
+            # What the base went through, and where it came from, is kept.
+            "before": [*base.training.get("before", []), _brief(base)] if base else [],
+            "params": params.to_dict(),
+            "made_with": f"napari-nucleiseg {napari_nucleiseg.__version__}, "
+            f"Keras {keras.__version__} on {keras.backend.backend()}",
+            "best_epoch": result.best_epoch,
+            "stopped_early": result.stopped,
+            "minutes": result.history[-1]["minutes"] if result.history else 0.0,
+            **({"problem": result.problem} if result.problem else {}),
+            **({"verdict": verdict.to_dict()} if verdict else {}),
+            "history": [
+                {name: round(value, 5) for name, value in row.items()}
+                for row in result.history
+            ],
+        },
+    )
+    files = {
+        RUN_FILE: to_lite(result.network),
+        TRAIN_FILE: to_keras_file(result.network),
+    }
+    return save_model(folder, card, files, report=report)
+
+
+def _brief(card: ModelCard) -> dict[str, Any]:
+    """Return what a model's training was, for the card of one that goes on from it."""
+    kept = ("params", "made_with", "best_epoch", "history", "verdict")
+    return {"name": card.name} | {
+        name: card.training[name] for name in kept if name in card.training
+    }

@@ -1,0 +1,233 @@
+"""How a network does on what was held out of its training (NumPy; any network)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_nucleiseg.core.labels.pairs import Pair
+from napari_nucleiseg.core.score.fates import classify
+from napari_nucleiseg.core.score.matching import ImageScore, score_image, summarise
+from napari_nucleiseg.core.segment import pipeline
+from napari_nucleiseg.core.segment.instances import InstanceSettings
+from napari_nucleiseg.core.segment.tiling import TILE
+from napari_nucleiseg.models.predictor import complete_maps
+from napari_nucleiseg.models.verdict import Figures
+from napari_nucleiseg.training.sampler import PatchSampler
+
+#: Crops scored after every epoch: at most so many, so large, so much in all (pixels).
+MOST_CROPS, CROP_SIDE, MOST_PIXELS = 16, 768, 1_500_000
+
+
+class NetworkPredictor:
+    """A network in training as what `core.segment.pipeline` runs.
+
+    Parameters
+    ----------
+    run : callable
+        ``(n, y, x, c)`` float32 to ``(n, y, x, maps)`` float32.
+    maps : tuple of str
+        What each map means.
+    channels, multiple, diameter, diameter_range, settings
+        See `core.segment.pipeline.Predictor`.
+    working : tuple, optional
+        See `dataset.Sizes`: ``(working, left)``.
+    tile : int
+        See `architectures.Architecture`.
+    """
+
+    name = "in training"
+
+    def __init__(
+        self,
+        run: Callable[[np.ndarray], np.ndarray],
+        *,
+        maps: tuple[str, ...],
+        channels: int,
+        multiple: int,
+        diameter: float,
+        diameter_range: tuple[float, float],
+        settings: InstanceSettings,
+        working: tuple[float, tuple[float, float]] | None = None,
+        tile: int = TILE,
+    ) -> None:
+        self.run = run
+        self.maps = maps
+        self.channels = channels
+        self.multiple = multiple
+        self.diameter = diameter
+        self.diameter_range = diameter_range
+        self.settings = settings
+        self.tile = tile
+        self.working_diameter = working[0] if working else None
+        self.working_range = working[1] if working else None
+
+    def predict(self, tiles: np.ndarray) -> np.ndarray:
+        """Turn tiles into the three standard maps."""
+        return complete_maps(self.run(tiles), self.maps)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one look at the held-out images gave.
+
+    Parameters
+    ----------
+    row : dict
+        For the history: ``val_loss, val_accuracy, val_AP50, val_AP75, val_mean_AP``.
+    figures : Figures
+        For the verdict.
+    predicted : list of numpy.ndarray
+        Labels of each crop, in the order of `HeldOut.crops`.
+    scores : list of ImageScore
+        Of each crop.
+    """
+
+    row: dict[str, float]
+    figures: Figures
+    predicted: list[np.ndarray]
+    scores: list[ImageScore]
+
+
+class HeldOut:
+    """Held-out images, as fixed patches for the loss and as crops for the nuclei.
+
+    The crops are segmented as a user's image is, by `core.segment.pipeline.segment`
+    with the diameter measured, so that the figures are those a user will see.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        At least one.
+    patches : int
+        Patches to draw for the loss; the same ones every time.
+    channels, patch_size, diameter, own_scale
+        See `PatchSampler`.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        *,
+        patches: int,
+        channels: int,
+        patch_size: int,
+        diameter: float,
+        own_scale: float = 0.5,
+    ) -> None:
+        sampler = PatchSampler(
+            pairs,
+            channels=channels,
+            patch_size=patch_size,
+            diameter=diameter,
+            augmentation=0.0,
+            own_scale=own_scale,
+        )
+        self.x, self.y, _ = sampler.batch(patches, 0)
+        self.crops = choose_crops(pairs)
+
+    def evaluate(
+        self,
+        predictor: NetworkPredictor,
+        loss: Callable[[np.ndarray, np.ndarray], float],
+        *,
+        batch: int = 8,
+    ) -> Evaluation:
+        """Run a network on the patches and the crops, and score it.
+
+        Parameters
+        ----------
+        predictor : NetworkPredictor
+            The network.
+        loss : callable
+            ``(y_true, y_pred)`` to a number.
+        batch : int
+            Patches to run at a time.
+
+        Returns
+        -------
+        Evaluation
+        """
+        maps = np.concatenate(
+            [predictor.run(self.x[i : i + batch]) for i in range(0, len(self.x), batch)]
+        )
+        nucleus = maps[..., predictor.maps.index("nucleus")] > 0.5
+        known = self.y[..., 3] > 0
+        right = (nucleus == (self.y[..., 0] > 0.5)) & known
+        figures, predicted, scores = score_crops(self.crops, predictor)
+        row = {
+            "val_loss": loss(self.y, maps),
+            "val_accuracy": float(right.sum() / max(known.sum(), 1)),
+            "val_AP50": figures.AP50,
+            "val_AP75": figures.AP75,
+            "val_mean_AP": figures.mean_AP,
+        }
+        return Evaluation(row, figures, predicted, scores)
+
+
+def score_crops(
+    crops: Sequence[Pair], predictor: pipeline.Predictor
+) -> tuple[Figures, list[np.ndarray], list[ImageScore]]:
+    """Segment crops as a user's images are, and compare with what is true there.
+
+    Parameters
+    ----------
+    crops : sequence of Pair
+        At least one.
+    predictor : core.pipeline.Predictor
+        The network.
+
+    Returns
+    -------
+    figures : Figures
+        Of all crops.
+    predicted : list of numpy.ndarray
+        ``(y, x)`` int32 labels of each crop.
+    scores : list of ImageScore
+        Of each crop.
+    """
+    predicted, scores, fates = [], [], []
+    for crop in crops:
+        found = pipeline.segment(crop.image, predictor, rgb=crop.image.ndim == 3)
+        predicted.append(found.labels)
+        scores.append(score_image(crop.labels, found.labels, known=crop.known))
+        fates.append(classify(crop.labels, found.labels, known=crop.known).counts())
+    return Figures.collect(summarise(scores), fates), predicted, scores
+
+
+def choose_crops(pairs: Sequence[Pair]) -> list[Pair]:
+    """Choose what is scored after every epoch: a few crops, where nuclei are.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        Held-out images.
+
+    Returns
+    -------
+    list of Pair
+        From evenly spaced images, each cut to a window round the middle of its
+        nuclei; no more pixels in all than an epoch can spare.
+    """
+    with_nuclei = [pair for pair in pairs if pair.labels.any()] or list(pairs)
+    count = min(MOST_CROPS, len(with_nuclei))
+    picks = np.linspace(0, len(with_nuclei) - 1, count).round().astype(int)
+    side = int(min(CROP_SIDE, (MOST_PIXELS / count) ** 0.5))
+    return [_crop(with_nuclei[i], side) for i in dict.fromkeys(picks.tolist())]
+
+
+def _crop(pair: Pair, side: int) -> Pair:
+    inside = np.argwhere(pair.labels > 0)
+    shape = np.array(pair.labels.shape)
+    middle = np.median(inside, axis=0) if len(inside) else shape / 2
+    low = np.clip(middle - side / 2, 0, np.maximum(shape - side, 0)).astype(int)
+    window = tuple(slice(a, a + side) for a in low)
+    return Pair(
+        pair.image[window],
+        pair.labels[window],
+        pair.name,
+        pair.weight,
+        None if pair.known is None else pair.known[window],
+    )

@@ -1,0 +1,317 @@
+"""What a user says about a training: what to learn from, what from, and how."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari.layers import Labels
+from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFormLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
+
+from napari_nucleiseg.core.labels.checking import Check
+from napari_nucleiseg.core.params import TrainParams
+from napari_nucleiseg.models.registry import (
+    DEFAULT_MODEL,
+    Model,
+    list_models,
+    unique_name,
+)
+from napari_nucleiseg.networks.architectures import ARCHITECTURES
+from napari_nucleiseg.training.speed import estimate_minutes
+from napari_nucleiseg.widgets.shared.controls import combo, duration
+from napari_nucleiseg.widgets.shared.job import Job
+from napari_nucleiseg.widgets.shared.param_form import ParamForm
+from napari_nucleiseg.widgets.train.preparing import Plan, check, split_layers
+from napari_nucleiseg.widgets.train.sources import SourcesPanel
+
+#: The check before training waits for painting to come to rest, milliseconds.
+SETTLE_MS = 400
+
+_FIRST = ("epochs", "minutes")
+_MORE = (
+    "learning_rate",
+    "schedule",
+    "plateau_patience",
+    "patience",
+    "steps_per_epoch",
+    "batch_size",
+    "patch_size",
+    "augmentation",
+    "validation_share",
+    "rehearsal",
+    "blend",
+    "seed",
+)
+
+_ICONS = {"error": "⛔", "warning": "⚠", "note": "•"}
+
+_NOTHING = (
+    "Open an image, and a labels layer with its nuclei (Segment nuclei makes one to "
+    "correct), or choose a folder."
+)
+
+
+class TrainForm(QWidget):
+    """Everything above the button: what to learn from, and how.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose layers are offered.
+    """
+
+    #: Emitted when anything was changed, or checked.
+    changed = Signal()
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self.check: Check | None = None
+        self.check_job: Job | None = None
+        self._check_again = False
+        self._make_controls()
+        self._lay_out()
+        self._connect()
+        self.refresh_models()
+        self._on_sources_changed()
+
+    # ---- building ----------------------------------------------------------------
+
+    def _make_controls(self) -> None:
+        self.sources = SourcesPanel(self.viewer)
+        self.check_line = QLabel("")
+        self.check_line.setWordWrap(True)
+        self.check_line.setTextFormat(Qt.TextFormat.RichText)
+        self.check_line.setObjectName("check_line")
+        self.split_button = QPushButton("Split into single nuclei")
+        self.split_button.setToolTip(
+            "Give each separate piece a number of its own, in a new labels layer; the "
+            "one you painted stays as it is."
+        )
+        self.base_box = combo(
+            "The model to go on from. It needs far fewer images than one from scratch."
+        )
+        self.pretrained_box = QCheckBox("Fetch the encoder's ImageNet weights")
+        self.pretrained_box.setChecked(True)
+        self.pretrained_box.setToolTip(
+            "They are fetched from the network once (9 MB). Without a network, untick "
+            "it: the encoder then learns from your images alone, which takes longer."
+        )
+        self.name_edit = QLineEdit()
+        self.name_edit.setToolTip(
+            "What the new model is called: letters, digits, - and _."
+        )
+        self.form = ParamForm(TrainParams, _FIRST, auto=("minutes",))
+        self.more_form = ParamForm(TrainParams, _MORE, auto=("patience",))
+        defaults = TrainParams().to_dict()
+        self.form.set_values(defaults)
+        self.more_form.set_values(defaults)
+        self.estimate_line = QLabel()
+        self.estimate_line.setWordWrap(True)
+        self._settle = QTimer(self)
+        self._settle.setSingleShot(True)
+        self._settle.setInterval(SETTLE_MS)
+
+    def _lay_out(self) -> None:
+        model_form = QFormLayout()
+        model_form.setFieldGrowthPolicy(
+            QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow
+        )
+        model_form.addRow("Start from", self.base_box)
+        model_form.addRow(self.pretrained_box)
+        model_form.addRow("Call it", self.name_edit)
+        self.advanced = folded("Advanced", self.more_form)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.sources, self.check_line, self.split_button):
+            column.addWidget(widget)
+        column.addLayout(model_form)
+        for widget in (self.form, self.advanced, self.estimate_line):
+            column.addWidget(widget)
+        self.split_button.hide()
+
+    def _connect(self) -> None:
+        self.sources.changed.connect(self._on_sources_changed)
+        self._settle.timeout.connect(self._run_check)
+        self.split_button.clicked.connect(self._on_split_clicked)
+        self.base_box.currentIndexChanged.connect(self._on_base_chosen)
+        self.name_edit.textChanged.connect(lambda *_: self.changed.emit())
+        self.form.changed.connect(self._on_value_changed)
+        self.more_form.changed.connect(self._on_value_changed)
+
+    # ---- what is learnt from -----------------------------------------------------
+
+    def _on_sources_changed(self) -> None:
+        self.check = None
+        if self.has_sources:
+            self._settle.start()
+        else:
+            self._settle.stop()
+            self.check_line.setText(_NOTHING)
+            self.split_button.hide()
+        self.changed.emit()
+
+    @property
+    def has_sources(self) -> bool:
+        """Whether anything to learn from is chosen."""
+        return bool(self.sources.rows) or self.sources.folder is not None
+
+    def _on_value_changed(self, name: str) -> None:
+        if name in ("validation_share", "seed"):
+            self._on_sources_changed()
+        self._show_estimate()
+        self.changed.emit()
+
+    def _run_check(self) -> None:
+        """Look at the labels, in the background; while training it can wait."""
+        if self.check_job is not None:
+            self._check_again = True
+            return
+        if not self.isEnabled():
+            self._settle.start()
+            return
+        plan = self.plan()
+        job = self.check_job = Job(lambda monitor: check(plan))
+        job.returned.connect(self._on_checked)
+        job.errored.connect(self._on_check_failed)
+        job.start()
+
+    def _on_checked(self, found: Check) -> None:
+        self.check_job = None
+        if self._check_again or self._settle.isActive() or not self.has_sources:
+            self._check_again = False
+            self._on_sources_changed()
+            return
+        self.check = found
+        lines = [f"{_ICONS[item.level]} {item.text}" for item in found.findings]
+        self.check_line.setText("<br>".join(lines))
+        can_split = any(item.code in ("semantic", "pieces") for item in found.findings)
+        self.split_button.setVisible(can_split and bool(self.sources.used_labels()))
+        self.changed.emit()
+
+    def _on_check_failed(self, error: Exception) -> None:
+        self.check_job = None
+        self.check_line.setText(f"{_ICONS['error']} {error}")
+        self.changed.emit()
+
+    def _on_split_clicked(self) -> None:
+        for row in list(self.sources.rows):
+            image, layer = row.image, row.labels
+            if image is not None and isinstance(layer, Labels):
+                fresh = split_layers(self.viewer, layer)
+                if fresh is not None:
+                    row.choose(image, fresh)
+
+    # ---- model and values --------------------------------------------------------
+
+    def refresh_models(self) -> None:
+        """Read the list of models anew, keeping what is chosen."""
+        chosen = self.base_box.currentText()
+        self.base_box.blockSignals(True)
+        self.base_box.clear()
+        for model in list_models():
+            self._offer(model.card.name, model, model.card.title)
+        for architecture in ARCHITECTURES.values():
+            name = f"From scratch: {architecture.name}"
+            self._offer(name, architecture, architecture.title)
+        at = self.base_box.findText(chosen)
+        if at < 0:
+            at = max(self.base_box.findText(DEFAULT_MODEL), 0)
+        self.base_box.setCurrentIndex(at)
+        self.base_box.blockSignals(False)
+        self.name_edit.setText(unique_name("my-nuclei"))
+        self._offer_pretrained()
+        self._show_estimate()
+
+    def _offer(self, name: str, what: Any, tip: str) -> None:
+        self.base_box.addItem(name, what)
+        self.base_box.setItemData(
+            self.base_box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole
+        )
+
+    @property
+    def base(self) -> Model | None:
+        """The model to go on from; None from scratch."""
+        chosen = self.base_box.currentData()
+        return chosen if isinstance(chosen, Model) else None
+
+    @property
+    def architecture(self) -> str:
+        """Name of the network that would be trained."""
+        base = self.base
+        return base.card.architecture if base else self.base_box.currentData().name
+
+    def params(self) -> TrainParams:
+        """Return the values in the form."""
+        return TrainParams(**self.form.values(), **self.more_form.values())
+
+    def plan(self) -> Plan:
+        """Return what is asked for, noted for another thread."""
+        return Plan(
+            sources=tuple(self.sources.sources()),
+            folder=self.sources.folder,
+            labelled=self.sources.labelled,
+            base=self.base,
+            architecture=self.architecture,
+            name=self.name_edit.text().strip(),
+            params=self.params(),
+            pretrained=self.pretrained_box.isChecked(),
+        )
+
+    def _on_base_chosen(self, *_: object) -> None:
+        """Set what suits: from scratch takes more and longer than going on."""
+        self._offer_pretrained()
+        suit = TrainParams()
+        if self.base is None:
+            chosen = self.base_box.currentData()
+            suit = suit.replace(
+                epochs=100,
+                steps_per_epoch=32,
+                learning_rate=2e-3 if chosen.name == "nuclei" else 1e-3,
+                patch_size=chosen.patch_size,
+                schedule="plateau",
+                patience=20,
+                plateau_patience=6,
+            )
+        self.form.set_values(suit.to_dict())
+        self.more_form.set_values(suit.to_dict())
+        self._on_sources_changed()
+
+    def _offer_pretrained(self) -> None:
+        chosen = self.base_box.currentData()
+        self.pretrained_box.setVisible(self.base is None and chosen.pretrained)
+
+    def _show_estimate(self) -> None:
+        minutes = estimate_minutes(self.params(), self.architecture)
+        self.estimate_line.setText(
+            f"At most about {duration(60 * minutes)} on this computer; it ends "
+            "earlier when nothing is gained any more."
+        )
+
+    def reason(self) -> str:
+        """Say why training cannot start, or nothing."""
+        if not self.has_sources:
+            return _NOTHING
+        if self.check is None:
+            return "The labels are being checked."
+        if not self.check.usable:
+            return self.check.findings[0].text
+        if not self.name_edit.text().strip():
+            return "Give the new model a name."
+        return ""
+
+
+def folded(title: str, widget: QWidget) -> QCollapsible:
+    """Return a part of a form that is folded away."""
+    part = QCollapsible(title, expandedIcon="▾", collapsedIcon="▸")
+    part.addWidget(widget)
+    return part

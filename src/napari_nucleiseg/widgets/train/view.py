@@ -1,0 +1,288 @@
+"""What can be seen of a training: curves, a picture of what it finds, the verdict."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QPalette, QPixmap
+from qtpy.QtWidgets import (
+    QGridLayout,
+    QLabel,
+    QProgressBar,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_nucleiseg.core.monitor import Progress
+from napari_nucleiseg.core.params import TrainParams
+from napari_nucleiseg.models.verdict import Verdict
+from napari_nucleiseg.training.run_folder import RunFolder
+from napari_nucleiseg.widgets.shared.controls import duration
+
+#: Height of the curves, pixels.
+CURVES_HEIGHT = 260
+
+#: Round the curves: left, right, below, above, and between the two; pixels.
+MARGINS = (42, 10, 40, 22, 26)
+
+#: Room above and below the curve of the AP.
+AP_MARGIN = 0.1
+
+#: Colours that colour-blind people can tell apart, on dark and on light.
+_TRAIN, _HELD_OUT, _AP = "#E69F00", "#56B4E9", "#009E73"
+
+
+class Curves(FigureCanvasQTAgg):
+    """Loss on the training and the held-out images, and AP@0.5, epoch by epoch."""
+
+    def __init__(self) -> None:
+        self._figure = Figure()
+        super().__init__(self._figure)
+        self.setFixedHeight(CURVES_HEIGHT)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setToolTip(
+            "Above: the loss, which training makes small. If the held-out curve rises "
+            "while the other falls, the model learns your images by heart. Below: how "
+            "many held-out nuclei are found (AP at IoU 0.5, 1 is perfect)."
+        )
+        self.rows: list[dict[str, float]] = []
+        self._loss, self._ap = self._figure.subplots(2, 1, sharex=True)
+
+    def sizeHint(self) -> QSize:
+        """Return no width of its own: the dock has the say."""
+        return QSize(200, CURVES_HEIGHT)
+
+    def minimumSizeHint(self) -> QSize:
+        """See `sizeHint`."""
+        return QSize(100, CURVES_HEIGHT)
+
+    def resizeEvent(self, event: object) -> None:
+        """Keep the margins what the writing needs; solving for them takes too long."""
+        super().resizeEvent(event)
+        left, right, bottom, top, between = MARGINS
+        across, down = max(self.width(), 100), max(self.height(), 100)
+        inside = down - bottom - top
+        self._figure.subplots_adjust(
+            left=left / across,
+            right=1 - right / across,
+            bottom=bottom / down,
+            top=1 - top / down,
+            hspace=between / ((inside - between) / 2),
+        )
+
+    def show_rows(self, rows: Sequence[dict[str, float]]) -> None:
+        """Draw the curves of a history; see `training.TrainResult`."""
+        self.rows = list(rows)
+        text = self.palette().color(QPalette.ColorRole.WindowText).name()
+        self._figure.set_facecolor("none")
+        self.setStyleSheet("background: transparent;")
+        epochs = [row["epoch"] for row in self.rows]
+        for axes, title, lines in (
+            (
+                self._loss,
+                "Loss",
+                (("loss", "training", _TRAIN), ("val_loss", "held out", _HELD_OUT)),
+            ),
+            (self._ap, "AP@0.5, held out", (("val_AP50", "", _AP),)),
+        ):
+            axes.clear()
+            axes.set_facecolor("none")
+            for name, label, colour in lines:
+                values = [row.get(name, math.nan) for row in self.rows]
+                axes.plot(
+                    epochs, values, color=colour, label=label, marker="o", markersize=3
+                )
+            axes.set_title(title, fontsize=9, color=text, loc="left")
+            axes.tick_params(colors=text, labelsize=8)
+            for spine in axes.spines.values():
+                spine.set_color(text)
+            axes.grid(alpha=0.25)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        # Beside the title: inside, it would lie on the curves.
+        self._loss.legend(
+            fontsize=8,
+            labelcolor=text,
+            frameon=False,
+            ncols=2,
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
+            borderpad=0,
+            borderaxespad=0.3,
+        )
+        found = [row["val_AP50"] for row in self.rows if "val_AP50" in row]
+        if found:
+            # A change of a hundredth shall not look like a leap.
+            self._ap.set_ylim(
+                max(min(found) - AP_MARGIN, -0.02), min(max(found) + AP_MARGIN, 1.02)
+            )
+        self._ap.set_xlabel("Epoch", fontsize=8, color=text)
+        self.draw_idle()
+
+
+class Picture(QWidget):
+    """What the network finds now, under a line that says what is what."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image = _WidePicture()
+        caption = QLabel(
+            "Held out: the image, your labels, and what is found now. Orange: no match."
+        )
+        caption.setWordWrap(True)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(caption)
+        column.addWidget(self.image)
+
+    def show_file(self, path: Path) -> None:
+        """Show a picture file; one that is not there is passed over."""
+        self.image.show_file(path)
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is a picture to be seen."""
+        return not self.image.pixmap().isNull() and self.isVisible()
+
+
+class _WidePicture(QLabel):
+    """A picture that is as wide as the dock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pixmap = QPixmap()
+        self.setAlignment(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setToolTip(
+            "Images held out of training, as they are, as you labelled them, and as "
+            "the model finds them now."
+        )
+
+    def show_file(self, path: Path) -> None:
+        """Show a picture file; one that is not there is passed over."""
+        pixmap = QPixmap(str(path))
+        if not pixmap.isNull():
+            self._pixmap = pixmap
+            self._fit()
+
+    def resizeEvent(self, event: object) -> None:
+        """Keep the picture as wide as there is room."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        if self._pixmap.isNull() or self.width() < 2:
+            return
+        scaled = self._pixmap.scaledToWidth(
+            self.width(), Qt.TransformationMode.SmoothTransformation
+        )
+        self.setFixedHeight(scaled.height())
+        self.setPixmap(scaled)
+
+
+class VerdictTable(QWidget):
+    """The base and the new model side by side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sentence = QLabel()
+        self.sentence.setWordWrap(True)
+        self.sentence.setObjectName("verdict")
+        self._grid = QGridLayout()
+        self._grid.setVerticalSpacing(2)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.sentence)
+        column.addLayout(self._grid)
+
+    def show_verdict(self, verdict: Verdict, new_name: str) -> None:
+        """Show a verdict."""
+        while self._grid.count():
+            widget = self._grid.takeAt(0).widget()
+            if widget is not None:
+                widget.deleteLater()
+        self.sentence.setText(f"<b>{verdict.sentence}</b>")
+        rows = [("", verdict.base_name, new_name), *verdict.rows()]
+        for i, row in enumerate(rows):
+            for j, text in enumerate(row):
+                label = QLabel(text)
+                if j:
+                    label.setAlignment(Qt.AlignmentFlag.AlignRight)
+                if i == 0:
+                    label.setToolTip(text)
+                    label.setText(
+                        label.fontMetrics().elidedText(
+                            text, Qt.TextElideMode.ElideRight, 100
+                        )
+                    )
+                self._grid.addWidget(label, i, j)
+        self._grid.setColumnStretch(0, 1)
+
+
+class ProgressView(QWidget):
+    """Where a training stands: what is done, which epoch, how long it will take."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.line = QLabel()
+        self.line.setWordWrap(True)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.bar)
+        column.addWidget(self.line)
+        self._params = TrainParams()
+        self._held = False
+        self._first: tuple[int, float] | None = None
+        self.hide()
+
+    def begin(self) -> None:
+        """Show that something has been started."""
+        self._held, self._first = False, None
+        self.show_progress(Progress("Starting", 0, 0))
+        self.show()
+
+    def take_order(self, run: RunFolder) -> None:
+        """Note how the training is done, to tell epochs and the time limit."""
+        self._params = run.order().params
+
+    def hold(self, text: str) -> None:
+        """Show a text that no progress takes away."""
+        self._held = True
+        self.bar.setRange(0, 0)
+        self.line.setText(text)
+
+    def show_progress(self, progress: Progress) -> None:
+        """Show where the training stands."""
+        if self._held:
+            return
+        if progress.stage == "Training":
+            self.bar.setRange(0, progress.total)
+            self.bar.setValue(progress.done)
+            self.line.setText(self._step_text(progress))
+        elif progress.stage not in ("Epoch", "Checking"):
+            self.bar.setRange(0, 0)
+            self.line.setText(f"{progress.stage} …")
+
+    def _step_text(self, progress: Progress) -> str:
+        now, params = time.monotonic(), self._params
+        if self._first is None:
+            self._first = (progress.done, now)
+        done, since = progress.done - self._first[0], now - self._first[1]
+        epoch = (progress.done - 1) // params.steps_per_epoch + 1
+        text = f"Epoch {epoch} of {params.epochs}, loss {progress.metrics['loss']:.3f}"
+        if done > 2 and since > 2:
+            left = since / done * (progress.total - progress.done)
+            if params.minutes is not None:
+                left = max(min(left, 60 * params.minutes - since), 0)
+            text += f"; at most {duration(left)} left"
+        return text

@@ -1,0 +1,342 @@
+"""The widget that teaches a model with the user's own labels."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error, show_info
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_nucleiseg.core.monitor import Monitor, Progress
+from napari_nucleiseg.training.process import Result, TrainingProcess
+from napari_nucleiseg.training.run_folder import RunFolder
+from napari_nucleiseg.widgets.shared.controls import unwrapped
+from napari_nucleiseg.widgets.train.closing import CloseGuard, main_window
+from napari_nucleiseg.widgets.train.form import TrainForm, folded
+from napari_nucleiseg.widgets.train.models_panel import ModelsPanel
+from napari_nucleiseg.widgets.train.preparing import prepare_run
+from napari_nucleiseg.widgets.train.run import TrainRun
+from napari_nucleiseg.widgets.train.view import (
+    Curves,
+    Picture,
+    ProgressView,
+    VerdictTable,
+)
+from napari_nucleiseg.widgets.train.waiting import WaitingPanel
+
+if TYPE_CHECKING:
+    import napari
+
+_TRAIN_TIP = "Teach the model with these labels, in the background."
+
+
+class TrainWidget(QWidget):
+    """Choose images and labels, press Train, watch it learn, keep it if it is better.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        Given by napari.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self._run: TrainRun | None = None
+        self._rows: list[dict[str, float]] = []
+        self._make_controls()
+        self._lay_out()
+        self._connect()
+        self._update()
+
+    # ---- building ----------------------------------------------------------------
+
+    def _make_controls(self) -> None:
+        self.form = TrainForm(self.viewer)
+        self.train_button = QPushButton("Train")
+        self.stop_button = QPushButton("Stop")
+        self.stop_button.setToolTip("End the training now, and keep the best so far.")
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setToolTip(
+            "End the training at once, and throw away what it has learnt."
+        )
+        self.progress = ProgressView()
+        self.message_line = QLabel()
+        self.message_line.setWordWrap(True)
+        self.message_line.setObjectName("message_line")
+        self.waiting = WaitingPanel()
+        self.curves = Curves()
+        self.picture = Picture()
+        self.verdict = VerdictTable()
+        self.models_panel = ModelsPanel()
+        # When the picture has found its place.
+        self._look_down = QTimer(self)
+        self._look_down.setSingleShot(True)
+        self._look_down.setInterval(100)
+
+    def _lay_out(self) -> None:
+        inside = QWidget()
+        column = QVBoxLayout(inside)
+        self.my_models = folded("My models", self.models_panel)
+        buttons = QHBoxLayout()
+        for button in (self.train_button, self.stop_button, self.cancel_button):
+            buttons.addWidget(button, 1)
+        for part in (
+            self.form,
+            buttons,
+            self.progress,
+            self.message_line,
+            self.waiting,
+            self.verdict,
+            self.curves,
+            self.picture,
+            self.my_models,
+        ):
+            _add(column, part)
+        column.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inside)
+        self.scroll = scroll
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+        self.setMinimumWidth(340)
+        for widget in (
+            self.curves,
+            self.picture,
+            self.verdict,
+            self.message_line,
+        ):
+            widget.hide()
+
+    def _connect(self) -> None:
+        layers = unwrapped(self.viewer).layers
+        events = layers.events
+        callbacks: list[tuple[Any, Callable]] = [
+            (event, self._on_layers_changed)
+            for event in (
+                events.inserted,
+                events.removed,
+                events.reordered,
+                events.renamed,
+            )
+        ]
+        for event, callback in callbacks:
+            event.connect(callback)
+        self.form.changed.connect(self._update)
+        self._look_down.timeout.connect(
+            lambda: self.scroll.ensureWidgetVisible(self.picture)
+        )
+        self.train_button.clicked.connect(self.train)
+        self.stop_button.clicked.connect(self.stop)
+        self.cancel_button.clicked.connect(self.cancel)
+        self.waiting.resumed.connect(self.resume)
+        self.waiting.settled.connect(self._on_settled)
+        self.models_panel.changed.connect(self._on_models_changed)
+        self._guard = CloseGuard(self)
+        self.destroyed.connect(functools.partial(_let_go, callbacks, self.__dict__))
+
+    def showEvent(self, event: Any) -> None:
+        """Watch the window's closing, once there is one."""
+        super().showEvent(event)
+        self._guard.attach()
+
+    def _on_layers_changed(self, event: Any = None) -> None:
+        self.form.sources.refresh()
+
+    # ---- what can be done --------------------------------------------------------
+
+    @property
+    def is_training(self) -> bool:
+        """Whether a training is being prepared, or under way."""
+        return self._run is not None and self._run.is_running
+
+    @property
+    def process(self) -> TrainingProcess | None:
+        """The process that trains, once there is one."""
+        return None if self._run is None else self._run.process
+
+    def _reason(self) -> str:
+        """Say why Train cannot be pressed, or nothing."""
+        if self.waiting.run is not None:
+            return "Resume, keep or discard the earlier training first."
+        return self.form.reason()
+
+    def _update(self) -> None:
+        training = self.is_training
+        self.waiting.refresh(busy=training)
+        reason = "" if training else self._reason()
+        self.train_button.setVisible(not training)
+        self.train_button.setEnabled(not reason)
+        self.train_button.setToolTip(reason or _TRAIN_TIP)
+        self.stop_button.setVisible(training)
+        self.cancel_button.setVisible(training)
+        self.form.setEnabled(not training)
+
+    def _on_settled(self, text: str) -> None:
+        """Say what became of a training that waited."""
+        self.verdict.hide()
+        self._on_models_changed()
+        self._say(text)
+
+    # ---- training ----------------------------------------------------------------
+
+    def train(self) -> None:
+        """Start the training that the form asks for."""
+        if self.is_training or self._reason():
+            return
+        plan = self.form.plan()
+        self._rows = []
+        self._start(lambda monitor: prepare_run(plan))
+
+    def resume(self, run: RunFolder) -> None:
+        """Go on with a training that was interrupted."""
+        if self.is_training or not run.can_resume:
+            return
+        try:
+            self._rows = list(run.load()[0].history)
+        except (OSError, ValueError) as e:
+            self._say(f"It cannot be gone on with: {e}")
+            return
+        self._start(lambda monitor: run)
+
+    def _start(self, prepare: Callable[[Monitor], RunFolder]) -> None:
+        self.message_line.hide()
+        self.verdict.hide()
+        self.curves.show_rows(self._rows)
+        self.curves.setVisible(bool(self._rows))
+        self.picture.hide()
+        run = self._run = TrainRun(prepare)
+        run.prepared.connect(self._on_prepared)
+        run.progressed.connect(self._on_progress)
+        run.learnt.connect(self._on_learnt)
+        run.failed.connect(self._on_failed)
+        run.thrown_away.connect(self._on_thrown_away)
+        self.progress.begin()
+        run.start()
+        self._update()
+
+    def stop(self) -> None:
+        """End the training, keeping the best so far."""
+        if self._run is not None and self.is_training:
+            self.stop_button.setEnabled(False)
+            self.progress.hold("Stopping; the best so far is kept …")
+            self._run.stop()
+
+    def cancel(self) -> None:
+        """End the training at once, and throw it away."""
+        if self._run is not None and self.is_training:
+            self.progress.hold("Cancelling …")
+            self._run.cancel()
+
+    def let_go(self) -> None:
+        """Leave the training to itself: it stops, keeps the best, and ends."""
+        if self._run is not None and self.is_training:
+            self._run.let_go()
+            self._show_ended()
+
+    def _on_prepared(self, folder: RunFolder) -> None:
+        if self.is_training and folder.exists:
+            self.progress.take_order(folder)
+
+    def _on_progress(self, progress: Progress) -> None:
+        if progress.stage == "Epoch":
+            self._rows.append(dict(progress.metrics))
+            self.curves.show_rows(self._rows)
+            self.curves.show()
+            if self._run is not None and self._run.folder is not None:
+                self.picture.show_file(self._run.folder.picture)
+                if not self.picture.isVisible():
+                    self.picture.show()
+                    self._look_down.start()
+        self.progress.show_progress(progress)
+
+    # ---- endings -----------------------------------------------------------------
+
+    def _show_ended(self) -> None:
+        self.stop_button.setEnabled(True)
+        self.progress.hide()
+        self._update()
+
+    def _say(self, text: str) -> None:
+        self.message_line.setText(text)
+        self.message_line.show()
+        self._update()
+
+    def _on_learnt(self, result: Result, name: str) -> None:
+        self._show_ended()
+        self.verdict.show_verdict(result.verdict, name)
+        self.verdict.show()
+        self.picture.show_file(Path(result.picture))
+        epochs = f"{result.epochs} epoch{'' if result.epochs == 1 else 's'}"
+        text = f"Trained for {epochs}; the best was epoch {result.best_epoch}. "
+        if result.problem:
+            text += f"It ended early: {result.problem} "
+        if result.kept:
+            text += f"“{name}” is now among your models."
+            self._on_models_changed()
+        self._say(text)
+        show_info(f"Train a nuclei model: {result.verdict.sentence}")
+
+    def _on_failed(self, text: str) -> None:
+        self._show_ended()
+        self._say(text)
+        show_error(f"Train a nuclei model. {text}")
+
+    def _on_thrown_away(self) -> None:
+        self._show_ended()
+        self.curves.hide()
+        self.picture.hide()
+        self._say("Cancelled; nothing was kept, and nothing was changed.")
+
+    def _on_models_changed(self) -> None:
+        self.form.refresh_models()
+        self.models_panel.refresh()
+        for widget in _segment_widgets(self):
+            widget.refresh_models()
+        self._update()
+
+
+def _segment_widgets(widget: QWidget) -> list[Any]:
+    """Return the segment widgets that are open beside a widget."""
+    from napari_nucleiseg.widgets.segment.widget import SegmentWidget
+
+    window = main_window(widget)
+    return [] if window is None else list(window.findChildren(SegmentWidget))
+
+
+def _add(column: QVBoxLayout, part: QWidget | QHBoxLayout) -> None:
+    if isinstance(part, QWidget):
+        column.addWidget(part)
+    else:
+        column.addLayout(part)
+
+
+def _let_go(
+    callbacks: list[tuple[Any, Callable]], state: dict[str, Any], *_: Any
+) -> None:
+    """Disconnect from the viewer, and leave a training to itself to end well."""
+    for event, callback in callbacks:
+        event.disconnect(callback)
+    form = state["form"]
+    form.sources.unwatch()
+    run = state["_run"]
+    if run is not None:
+        run.let_go()
+    if form.check_job is not None:
+        form.check_job.quit()

@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+import scipy.ndimage as ndi
+
+from napari_nucleiseg.core.segment.tiling import plan_tiles, run_tiled
+
+SIZES = {"largest": 64, "overlap": 16, "multiple": 16}
+SHAPES = [
+    (1, 1),
+    (1, 200),
+    (63, 64),
+    (64, 64),
+    (65, 64),
+    (64, 65),
+    (101, 203),
+    (150, 37),
+    (257, 255),
+]
+
+
+def run(image, predict, **sizes):
+    *steps, whole = run_tiled(image, plan_tiles(image.shape[:2], **sizes), predict)
+    assert all(step is None for step in steps)
+    return whole
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_tiles_cover_every_pixel_and_fit_the_network(shape):
+    plan = plan_tiles(shape, **SIZES)
+    times = np.zeros(plan.padded, int)
+    for tile in plan.tiles:
+        assert tile.height <= 64
+        assert tile.width <= 64
+        assert tile.height % 16 == tile.width % 16 == 0
+        part = times[tile.window]
+        assert part.shape == (tile.height, tile.width)
+        part += 1
+    assert times.min() >= 1
+    assert plan.padded >= shape
+
+
+@pytest.mark.parametrize("length", [65, 100, 500, 1023])
+def test_neighbours_overlap_as_much_as_asked(length):
+    plan = plan_tiles((16, length), **SIZES)
+    starts = sorted(tile.x for tile in plan.tiles)
+    gaps = np.diff(starts)
+    assert len(gaps)
+    assert (plan.tiles[0].width - gaps >= 16).all()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_tiled_equals_whole_for_a_pointwise_predictor(shape):
+    image = np.random.default_rng(1).random((*shape, 2), dtype=np.float32)
+    out = run(image, lambda t: t[..., [1, 0, 1]] ** 2, **SIZES)
+    assert out.shape == (*shape, 3)
+    assert np.abs(out - image[..., [1, 0, 1]] ** 2).max() < 1e-5
+
+
+def test_tiled_equals_whole_for_a_predictor_that_looks_around():
+    # Neighbourhood well below half the overlap: only the tile's rim differs from
+    # the whole, and there the neighbour counts.
+    image = np.random.default_rng(2).random((150, 170, 1), dtype=np.float32)
+    whole = ndi.uniform_filter(image, (3, 3, 0))
+
+    def blur(tiles):
+        return ndi.uniform_filter(tiles, (0, 3, 3, 0))
+
+    out = run(image, blur, largest=64, overlap=32, multiple=16)
+    assert np.abs(out - whole)[1:-1, 1:-1].max() < 0.02
+
+
+def test_no_seams_between_tiles_that_disagree():
+    calls = iter(range(100))
+
+    def number(tiles):
+        return np.full((*tiles.shape[:3], 1), next(calls), np.float32)
+
+    out = run(np.zeros((64, 200, 1), np.float32), number, **SIZES)
+    steps = np.abs(np.diff(out[..., 0], axis=1))
+    assert steps.max() < 0.2  # a hard seam would be a step of 1
+
+
+def test_a_place_to_stop_after_each_tile():
+    plan = plan_tiles((100, 200), **SIZES)
+    calls = []
+    runner = run_tiled(
+        np.zeros((100, 200, 1), np.float32), plan, lambda t: calls.append(1) or t
+    )
+    for done in range(1, len(plan.tiles) + 1):
+        assert next(runner) is None
+        assert len(calls) == done
+    assert next(runner).shape == (100, 200, 1)
+    assert len(calls) == len(plan.tiles) > 4
+
+
+def test_few_tiles_where_few_will_do():
+    assert len(plan_tiles((512, 512)).tiles) == 1
+    assert len(plan_tiles((520, 500)).tiles) == 2
+
+
+@pytest.mark.parametrize("sizes", [{"largest": 100}, {"overlap": 512}, {"overlap": -1}])
+def test_sizes_that_do_not_fit_are_refused(sizes):
+    with pytest.raises(ValueError, match=r"multiple of 32 .* received"):
+        plan_tiles((100, 100), **sizes)
