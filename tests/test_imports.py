@@ -71,10 +71,11 @@ import numpy as np
 from napari_nucleiseg.core import measure
 from napari_nucleiseg.core.segment import pipeline
 from napari_nucleiseg.core.score import matching as score
-from napari_nucleiseg.core.segment.instances import InstanceSettings
+from napari_nucleiseg.core.segment.predictor import NetworkSpec
 class Bright:
-    name, channels, multiple, settings = "bright", 1, 32, InstanceSettings()
-    diameter, diameter_range = 20.0, (11.0, 36.0)
+    spec = NetworkSpec(
+        name="bright", channels=1, diameter=20.0, diameter_range=(11.0, 36.0)
+    )
     def predict(self, tiles):
         return np.repeat(tiles, 3, axis=-1) * np.array([1, 1, 0], np.float32)
 image = np.zeros((60, 60)); image[20:40, 20:40] = 1

@@ -1,32 +1,38 @@
 """What the core's tests share: a network's stand-in, and pictures of discs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.ndimage as ndi
 
 from napari_nucleiseg.core.segment.instances import InstanceSettings
+from napari_nucleiseg.core.segment.predictor import NetworkSpec
 
 
 class BrightIsNucleus:
     """A predictor without a network: what is bright is nucleus."""
 
-    name = "bright"
-    diameter = 20.0
-    diameter_range = (11.0, 36.0)
-    settings = InstanceSettings(probability=0.5, separation=0.5, min_area=12)
-    multiple = 32
-
     def __init__(self, channels=1):
-        self.channels = channels
+        self.spec = NetworkSpec(
+            name="bright",
+            channels=channels,
+            diameter=20.0,
+            diameter_range=(11.0, 36.0),
+            settings=InstanceSettings(probability=0.5, separation=0.5, min_area=12),
+        )
         self.seen = []
+
+    def change_spec(self, **changes):
+        self.spec = replace(self.spec, **changes)
 
     def predict(self, tiles):
         assert tiles.dtype == np.float32
         assert np.isfinite(tiles).all()
         assert tiles.min() >= 0
         assert tiles.max() <= 1
-        assert tiles.shape[-1] == self.channels
-        assert not np.remainder(tiles.shape[1:3], self.multiple).any()
+        assert tiles.shape[-1] == self.spec.channels
+        assert not np.remainder(tiles.shape[1:3], self.spec.multiple).any()
         self.seen.append(tiles.shape)
         bright = tiles.mean(axis=-1)
         blurred = ndi.uniform_filter(bright, (0, 5, 5))

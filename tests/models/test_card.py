@@ -67,7 +67,7 @@ def test_a_calibration_is_kept_in_the_card(mine, built_in):
     found = find_model(folder)
     assert found.card == card
     running = LitePredictor(dataclasses.replace(built_in, card=found.card))
-    assert running.calibration == calibration
+    assert running.spec.calibration == calibration
 
 
 def test_a_card_as_text(built_in):

@@ -26,19 +26,18 @@ def tile_of(seed, height=96, width=128):
 
 def test_it_carries_what_its_card_says(predictor):
     card = find_model().card
-    assert predictor.name == card.name
-    assert predictor.channels == card.channels
-    assert predictor.diameter == card.diameter
-    assert predictor.diameter_range == card.diameter_range
-    assert predictor.settings == card.thresholds
-    low, high = predictor.diameter_range
-    assert low < predictor.diameter < high
+    spec = predictor.spec
+    for name in ("name", "channels", "diameter", "diameter_range", "calibration"):
+        assert getattr(spec, name) == getattr(card, name)
+    assert spec.settings == card.thresholds
+    low, high = spec.diameter_range
+    assert low < spec.diameter < high
 
 
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("sides", [(1, 1), (1, 5), (3, 2), (8, 8)])
 def test_tiles_of_any_size(predictor, sides, count):
-    height, width = (side * predictor.multiple for side in sides)
+    height, width = (side * predictor.spec.multiple for side in sides)
     tiles = np.repeat(tile_of(0, height, width), count, axis=0)
     maps = predictor.predict(tiles)
     assert maps.shape == (count, height, width, 3)

@@ -25,7 +25,7 @@ def test_what_runs_is_what_was_trained(record_property, tile_of):
 
 def test_a_saved_network_runs_as_it_was(tiny, tiny_model, tile):
     predictor = load_model(tiny_model.folder)
-    assert predictor.multiple == 32
+    assert predictor.spec.multiple == 32
     for part in (tile, tile[:, :32, :64]):
         assert np.abs(tiny.predict_on_batch(part) - predictor.predict(part)).max() < (
             1e-3

@@ -8,6 +8,7 @@ from napari.layers import Labels
 from qtpy.QtCore import Qt
 
 from napari_nucleiseg.core.segment.instances import InstanceSettings
+from napari_nucleiseg.core.segment.predictor import NetworkSpec
 from napari_nucleiseg.widgets.segment import widget as segment_widget
 
 
@@ -28,9 +29,13 @@ def docked(viewer):
 class SlowPredictor:
     """Bright is nucleus; each tile takes a while, and is counted."""
 
-    name, channels, diameter, diameter_range = "slow", 1, 20.0, (5.0, 100.0)
-    settings = InstanceSettings(min_area=1)
-    multiple = 32
+    spec = NetworkSpec(
+        name="slow",
+        channels=1,
+        diameter=20.0,
+        diameter_range=(5.0, 100.0),
+        settings=InstanceSettings(min_area=1),
+    )
 
     def __init__(self, seconds=0.05):
         self.seconds = seconds

@@ -6,12 +6,14 @@ SCRIPT = """
 import sys, time
 import napari, numpy as np
 from qtpy.QtCore import QTimer
-from napari_nucleiseg.core.segment.instances import InstanceSettings
+from napari_nucleiseg.core.segment.predictor import NetworkSpec
 from napari_nucleiseg.widgets.segment import widget as segment_widget
 
 class Slow:
-    name, channels, diameter, diameter_range = "slow", 1, 20.0, (5.0, 100.0)
-    settings, multiple, tiles = InstanceSettings(), 32, 0
+    spec = NetworkSpec(
+        name="slow", channels=1, diameter=20.0, diameter_range=(5.0, 100.0)
+    )
+    tiles = 0
     def predict(self, tiles):
         self.tiles += 1
         time.sleep(0.5)

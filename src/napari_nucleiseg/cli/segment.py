@@ -99,7 +99,7 @@ def _segment(args: argparse.Namespace) -> int:
 def _segment_file(
     path: Path, target: Path, model: str, params: dict, args: argparse.Namespace
 ) -> None:
-    from napari_nucleiseg.core.segment.pipeline import to_planes
+    from napari_nucleiseg.core.segment.planes import to_planes
     from napari_nucleiseg.io.images import read_image, write_labels, write_overlay
     from napari_nucleiseg.models.segmenting import segment
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_nucleiseg.core.segment.instances import MAPS
+from napari_nucleiseg.core.segment.predictor import NetworkSpec
 from napari_nucleiseg.core.segment.tiling import TILE
 from napari_nucleiseg.models.registry import DEFAULT_MODEL, RUN_FILE, Model, find_model
 from napari_nucleiseg.networks.architectures import ARCHITECTURES
@@ -75,34 +76,35 @@ class LitePredictor:
 
     Attributes
     ----------
-    name, channels, diameter, diameter_range, settings, multiple, calibration
-        From the model's card; see `core.segment.pipeline.Predictor`.
-    tile : int
-        From its architecture.
+    spec : NetworkSpec
+        From the model's card and its architecture.
     """
 
     def __init__(self, model: Model, *, threads: int | None = None) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
         card = model.card
-        self.model = model
-        self.name = card.name
-        self.channels = card.channels
-        self.diameter = card.diameter
-        self.diameter_range = card.diameter_range
-        self.working_diameter = card.working_diameter
-        self.working_range = card.working_range
-        self.settings = card.thresholds
-        self.multiple = card.multiple
         known = ARCHITECTURES.get(card.architecture)
-        self.tile = known.tile if known else TILE
-        self.calibration = card.calibration
+        self.model = model
+        self.spec = NetworkSpec(
+            name=card.name,
+            channels=card.channels,
+            diameter=card.diameter,
+            diameter_range=card.diameter_range,
+            working_diameter=card.working_diameter,
+            working_range=card.working_range,
+            multiple=card.multiple,
+            tile=known.tile if known else TILE,
+            maps=card.maps,
+            settings=card.thresholds,
+            calibration=card.calibration,
+        )
         self._interpreter = Interpreter(
             str(model.folder / RUN_FILE), num_threads=threads or os.cpu_count() or 1
         )
         # Now, so that loading is over when this returns; at a size that every network
         # can halve, which the one pixel that the file says is not.
-        self._shape = (1, self.multiple, self.multiple, self.channels)
+        self._shape = (1, card.multiple, card.multiple, card.channels)
         self._interpreter.resize_tensor_input(
             self._interpreter.get_input_details()[0]["index"], self._shape
         )
@@ -116,7 +118,7 @@ class LitePredictor:
         Parameters
         ----------
         tiles : numpy.ndarray
-            ``(n, y, x, channels)`` float32 in 0-1; sides multiples of `multiple`.
+            ``(n, y, x, channels)`` float32 in 0-1; sides multiples of the network's.
 
         Returns
         -------
@@ -137,7 +139,7 @@ class LitePredictor:
                 self._interpreter.set_tensor(source, tile[None])
                 self._interpreter.invoke()
                 out.append(self._interpreter.get_tensor(target)[0])
-            return complete_maps(np.stack(out), self.model.card.maps)
+            return complete_maps(np.stack(out), self.spec.maps)
 
 
 _loaded: dict[Path, LitePredictor] = {}

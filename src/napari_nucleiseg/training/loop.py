@@ -18,6 +18,7 @@ from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.monitor import Monitor, Progress
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.core.segment.instances import InstanceSettings
+from napari_nucleiseg.core.segment.predictor import NetworkSpec
 from napari_nucleiseg.networks.architectures import Architecture
 from napari_nucleiseg.training.checkpoint import TrainState
 from napari_nucleiseg.training.sampler import PatchSampler, Sizes
@@ -149,14 +150,18 @@ class Trainer:
         )
         self.predictor = NetworkPredictor(
             lambda x: ops.convert_to_numpy(network(x, training=False)),
-            maps=architecture.maps,
-            channels=network.input_shape[-1],
-            multiple=architecture.multiple,
-            diameter=sizes.diameter,
-            diameter_range=sizes.known,
-            settings=settings,
-            working=(sizes.working, sizes.left),
-            tile=architecture.tile,
+            NetworkSpec(
+                name="in training",
+                channels=network.input_shape[-1],
+                diameter=sizes.diameter,
+                diameter_range=sizes.known,
+                working_diameter=sizes.working,
+                working_range=sizes.left,
+                multiple=architecture.multiple,
+                tile=architecture.tile,
+                maps=architecture.maps,
+                settings=settings,
+            ),
         )
         self.loss = architecture.loss()
         network.compile(

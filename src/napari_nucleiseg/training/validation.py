@@ -11,8 +11,7 @@ from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.score.fates import classify
 from napari_nucleiseg.core.score.matching import ImageScore, score_image, summarise
 from napari_nucleiseg.core.segment import pipeline
-from napari_nucleiseg.core.segment.instances import InstanceSettings
-from napari_nucleiseg.core.segment.tiling import TILE
+from napari_nucleiseg.core.segment.predictor import NetworkSpec, Predictor
 from napari_nucleiseg.models.predictor import complete_maps
 from napari_nucleiseg.models.verdict import Figures
 from napari_nucleiseg.training.sampler import PatchSampler
@@ -28,45 +27,18 @@ class NetworkPredictor:
     ----------
     run : callable
         ``(n, y, x, c)`` float32 to ``(n, y, x, maps)`` float32.
-    maps : tuple of str
-        What each map means.
-    channels, multiple, diameter, diameter_range, settings
-        See `core.segment.pipeline.Predictor`.
-    working : tuple, optional
-        See `dataset.Sizes`: ``(working, left)``.
-    tile : int
-        See `architectures.Architecture`.
+    spec : NetworkSpec
+        What the network is made for.
     """
 
-    name = "in training"
-
     def __init__(
-        self,
-        run: Callable[[np.ndarray], np.ndarray],
-        *,
-        maps: tuple[str, ...],
-        channels: int,
-        multiple: int,
-        diameter: float,
-        diameter_range: tuple[float, float],
-        settings: InstanceSettings,
-        working: tuple[float, tuple[float, float]] | None = None,
-        tile: int = TILE,
+        self, run: Callable[[np.ndarray], np.ndarray], spec: NetworkSpec
     ) -> None:
-        self.run = run
-        self.maps = maps
-        self.channels = channels
-        self.multiple = multiple
-        self.diameter = diameter
-        self.diameter_range = diameter_range
-        self.settings = settings
-        self.tile = tile
-        self.working_diameter = working[0] if working else None
-        self.working_range = working[1] if working else None
+        self.run, self.spec = run, spec
 
     def predict(self, tiles: np.ndarray) -> np.ndarray:
         """Turn tiles into the three standard maps."""
-        return complete_maps(self.run(tiles), self.maps)
+        return complete_maps(self.run(tiles), self.spec.maps)
 
 
 @dataclass(frozen=True)
@@ -153,7 +125,7 @@ class HeldOut:
         maps = np.concatenate(
             [predictor.run(self.x[i : i + batch]) for i in range(0, len(self.x), batch)]
         )
-        nucleus = maps[..., predictor.maps.index("nucleus")] > 0.5
+        nucleus = maps[..., predictor.spec.maps.index("nucleus")] > 0.5
         known = self.y[..., 3] > 0
         right = (nucleus == (self.y[..., 0] > 0.5)) & known
         figures, predicted, scores = score_crops(self.crops, predictor)
@@ -168,7 +140,7 @@ class HeldOut:
 
 
 def score_crops(
-    crops: Sequence[Pair], predictor: pipeline.Predictor
+    crops: Sequence[Pair], predictor: Predictor
 ) -> tuple[Figures, list[np.ndarray], list[ImageScore]]:
     """Segment crops as a user's images are, and compare with what is true there.
 
@@ -176,7 +148,7 @@ def score_crops(
     ----------
     crops : sequence of Pair
         At least one.
-    predictor : core.pipeline.Predictor
+    predictor : Predictor
         The network.
 
     Returns

@@ -160,7 +160,7 @@ def test_a_model_with_a_calibration_uses_it_when_labels_are_made(
 ):
     image = np.where(nuclei > 0, 200.0, 10.0)
     plain = segment(image, predictor)
-    predictor.calibration = calibration
+    predictor.change_spec(calibration=calibration)
     found = segment(image, predictor)
     np.testing.assert_array_equal(found.labels, plain.labels)
     (plane,) = found.planes

@@ -190,7 +190,7 @@ def test_more_tiles_than_one_leave_no_seams(discs, predictor, same_partition):
 
 
 def test_a_network_gets_tiles_no_longer_than_it_wants(nuclei, predictor):
-    predictor.tile = 96
+    predictor.change_spec(tile=96)
     segment(nuclei > 0, predictor, params=AS_IS)
     assert len(predictor.seen) > 1
     assert max(max(y, x) for _, y, x, _ in predictor.seen) == 96
@@ -202,7 +202,7 @@ def test_what_was_looked_at_to_measure_it_is_not_looked_at_again(
 ):
     centres = [(y, x) for y in range(30, 380, 60) for x in range(30, 380, 60)]
     labels = discs(shape, centres, 10)
-    predictor.tile = 1024
+    predictor.change_spec(tile=1024)
     result = segment(labels > 0, predictor)
     assert result.count == len(centres)
     assert len(predictor.seen) == 1
@@ -212,7 +212,7 @@ def test_large_nuclei_need_no_look_beyond_that_which_shows_them_well(discs, pred
     centres = [(y, x) for y in range(60, 480, 120) for x in range(60, 480, 120)]
     # 50 px: too large at full size, not at half.
     labels = discs((480, 480), centres, 25)
-    predictor.diameter_range = predictor.working_range = (20.0, 36.0)
+    predictor.change_spec(diameter_range=(20.0, 36.0))
     result = segment(labels > 0, predictor)
     assert result.count == len(centres)
     assert result.diameter == pytest.approx(50, rel=0.05)
@@ -352,7 +352,8 @@ def test_stopping_an_accurate_run_takes_effect_within_one_look(predictor, make_m
 
 
 def test_the_models_thresholds_hold_unless_others_are_asked_for(nuclei, predictor):
-    predictor.settings = InstanceSettings(probability=0.6, separation=0.4, min_area=3)
+    own = InstanceSettings(probability=0.6, separation=0.4, min_area=3)
+    predictor.change_spec(settings=own)
     result = segment(nuclei > 0, predictor, params=SegmentParams(separation=0.7))
     assert result.settings == InstanceSettings(0.6, 0.7, 3)
     record = result.record()

@@ -27,7 +27,9 @@ class SizedLook:
         image = (labels > 0).astype(np.float32)[..., None]
         small = resize(image, shape)[..., 0]
         depth = ndi.distance_transform_edt(small > 0.5)
-        sure = np.where(depth.max() * 2 <= self.predictor.diameter_range[1], 1, 0.55)
+        sure = np.where(
+            depth.max() * 2 <= self.predictor.spec.diameter_range[1], 1, 0.55
+        )
         maps = np.zeros((*shape, 3), np.float32)
         maps[..., 0] = np.where(small > 0.5, sure, 0)
         maps[..., 1] = depth / max(depth.max(), 1)
@@ -37,7 +39,7 @@ class SizedLook:
 @pytest.mark.parametrize("radius", [8, 12, 16])
 def test_nuclei_of_a_size_it_knows_are_left_as_they_are(discs, predictor, radius):
     labels = field_of(discs, radius)
-    found = estimate_scale(SizedLook(labels, predictor), labels.shape, predictor)
+    found = estimate_scale(SizedLook(labels, predictor), labels.shape, predictor.spec)
     scale, diameter = found
     assert scale == 1
     assert diameter == pytest.approx(2 * radius, rel=0.1)
@@ -48,31 +50,31 @@ def test_large_nuclei_are_brought_to_the_size_it_was_trained_on(
     discs, predictor, radius
 ):
     labels = field_of(discs, radius)
-    found = estimate_scale(SizedLook(labels, predictor), labels.shape, predictor)
+    found = estimate_scale(SizedLook(labels, predictor), labels.shape, predictor.spec)
     scale, diameter = found
     assert diameter == pytest.approx(2 * radius, rel=0.15)
-    assert scale * 2 * radius == pytest.approx(predictor.diameter, rel=0.15)
+    assert scale * 2 * radius == pytest.approx(predictor.spec.diameter, rel=0.15)
 
 
 @pytest.mark.parametrize("radius", [2, 3, 4])
 def test_small_nuclei_are_enlarged_to_be_seen(discs, predictor, radius):
     labels = field_of(discs, radius)
     look = SizedLook(labels, predictor)
-    scale, diameter = estimate_scale(look, labels.shape, predictor)
+    scale, diameter = estimate_scale(look, labels.shape, predictor.spec)
     assert diameter == pytest.approx(2 * radius, rel=0.25)
-    assert scale * diameter == pytest.approx(predictor.diameter)
+    assert scale * diameter == pytest.approx(predictor.spec.diameter)
 
 
 def test_nothing_there_is_none(predictor):
     look = SizedLook(np.zeros((300, 300), int), predictor)
-    assert estimate_scale(look, (300, 300), predictor) is None
+    assert estimate_scale(look, (300, 300), predictor.spec) is None
 
 
 def test_of_a_huge_image_only_a_window_is_looked_at(discs, predictor):
     tile = field_of(discs, 10)
     labels = np.tile(tile, (12, 12))
     look = SizedLook(labels, predictor)
-    assert estimate_scale(look, labels.shape, predictor)[0] == 1
+    assert estimate_scale(look, labels.shape, predictor.spec)[0] == 1
     first = look.windows[0]
     assert all(window.stop - window.start <= 512 for window in first)
 
@@ -82,7 +84,7 @@ def test_specks_do_not_decide(discs, predictor):
     rng = np.random.default_rng(0)
     specks = rng.random(labels.shape) > 0.995
     labels[specks & (ndi.maximum_filter(labels, 5) == 0)] = labels.max() + 1
-    found = estimate_scale(SizedLook(labels, predictor), labels.shape, predictor)
+    found = estimate_scale(SizedLook(labels, predictor), labels.shape, predictor.spec)
     assert found[0] == 1
     assert found[1] == pytest.approx(28, rel=0.15)
 
@@ -90,4 +92,4 @@ def test_specks_do_not_decide(discs, predictor):
 def test_an_image_of_blank_is_run_as_it_is(predictor):
     result = segment(np.zeros((64, 80)), predictor)
     assert result.scale == 1
-    assert result.diameter == predictor.diameter
+    assert result.diameter == predictor.spec.diameter

@@ -19,9 +19,7 @@ SHAPES = [
 
 
 def run(image, predict, **sizes):
-    *steps, whole = run_tiled(image, plan_tiles(image.shape[:2], **sizes), predict)
-    assert all(step is None for step in steps)
-    return whole
+    return run_tiled(image, plan_tiles(image.shape[:2], **sizes), predict)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -82,15 +80,30 @@ def test_no_seams_between_tiles_that_disagree():
 
 def test_a_place_to_stop_after_each_tile():
     plan = plan_tiles((100, 200), **SIZES)
+    image = np.zeros((100, 200, 1), np.float32)
     calls = []
-    runner = run_tiled(
-        np.zeros((100, 200, 1), np.float32), plan, lambda t: calls.append(1) or t
-    )
-    for done in range(1, len(plan.tiles) + 1):
-        assert next(runner) is None
-        assert len(calls) == done
-    assert next(runner).shape == (100, 200, 1)
-    assert len(calls) == len(plan.tiles) > 4
+
+    def predict(tiles):
+        calls.append("tile")
+        return tiles
+
+    whole = run_tiled(image, plan, predict, on_tile=calls.append)
+    assert whole.shape == (100, 200, 1)
+    count = len(plan.tiles)
+    assert count > 4
+    assert calls == [x for n in range(1, count + 1) for x in ("tile", n)]
+
+    class Stop(Exception):
+        pass
+
+    def stop(done):
+        if done == 2:
+            raise Stop
+
+    calls.clear()
+    with pytest.raises(Stop):
+        run_tiled(image, plan, predict, on_tile=stop)
+    assert calls == ["tile", "tile"]
 
 
 def test_few_tiles_where_few_will_do():

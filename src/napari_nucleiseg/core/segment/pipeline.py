@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
@@ -15,8 +14,9 @@ from napari_nucleiseg.core.monitor import (
 )
 from napari_nucleiseg.core.params import SegmentParams
 from napari_nucleiseg.core.segment import image as images
-from napari_nucleiseg.core.segment.instances import InstanceSettings, label_confidence
+from napari_nucleiseg.core.segment.instances import label_confidence
 from napari_nucleiseg.core.segment.planes import to_planes
+from napari_nucleiseg.core.segment.predictor import Predictor
 from napari_nucleiseg.core.segment.result import (
     PlaneMaps,
     Segmentation,
@@ -28,41 +28,7 @@ from napari_nucleiseg.core.segment.size import (
     working_diameter,
     working_range,
 )
-from napari_nucleiseg.core.segment.tiling import TILE, plan_tiles, run_tiled
-
-
-class Predictor(Protocol):
-    """A loaded network: tiles in, maps out.
-
-    Attributes
-    ----------
-    name : str
-        What the model is called, for the record.
-    channels : int
-        Channels a tile has.
-    diameter : float
-        Diameter of the nuclei it was trained on, pixels.
-    diameter_range : tuple of float
-        Diameters it copes with as they are, pixels.
-    settings : InstanceSettings
-        Its own thresholds.
-    multiple : int
-        What a tile's sides must be multiples of.
-
-    One with a ``calibration`` (`core.segment.confidence.Calibration`) gives calibrated
-    confidences; None, or no such attribute, the mean nucleus map. One with a ``tile``
-    gets tiles of at most that side, pixels; else of `core.segment.tiling.TILE`.
-    """
-
-    name: str
-    channels: int
-    diameter: float
-    diameter_range: tuple[float, float]
-    settings: InstanceSettings
-    multiple: int
-
-    def predict(self, tiles: np.ndarray) -> np.ndarray:
-        """Turn ``(n, y, x, c)`` float32 into ``(n, y, x, 3)`` float32 in 0-1."""
+from napari_nucleiseg.core.segment.tiling import plan_tiles, run_tiled
 
 
 def segment(
@@ -107,30 +73,30 @@ def segment(
     planes, shape = to_planes(
         image, rgb=rgb, channel=channel, channel_axis=channel_axis
     )
+    spec = predictor.spec
     runner = _Runner(predictor, monitor, len(planes), flips=params.accurate)
     if params.diameter is None:
         scale, diameter = runner.measure_scale(planes)
     else:
         diameter = params.diameter
-        scale = working_diameter(predictor) / diameter
+        scale = working_diameter(spec) / diameter
     scale = _limit_scale(scale, shape[-2:])
     found = tuple(runner.run_plane(i, plane, scale) for i, plane in enumerate(planes))
-    settings = resolve_settings(params, predictor.settings, diameter)
-    calibration = getattr(predictor, "calibration", None)
+    settings = resolve_settings(params, spec.settings, diameter)
     labels, confidence = label_planes(
-        found, settings, shape, monitor, confidence=calibration or label_confidence
+        found, settings, shape, monitor, confidence=spec.calibration or label_confidence
     )
     return Segmentation(
         labels=labels,
         confidence=confidence,
         params=params,
         settings=settings,
-        model=predictor.name,
-        model_settings=predictor.settings,
+        model=spec.name,
+        model_settings=spec.settings,
         diameter=diameter,
         scale=scale,
         planes=found,
-        calibration=calibration,
+        calibration=spec.calibration,
     )
 
 
@@ -179,7 +145,8 @@ class _Runner:
     def __init__(
         self, predictor: Predictor, monitor: Monitor, n_planes: int, *, flips: bool
     ) -> None:
-        self._predictor, self._monitor, self._n_planes = predictor, monitor, n_planes
+        self._predictor, self._spec = predictor, predictor.spec
+        self._monitor, self._n_planes = monitor, n_planes
         self._flips = flips
         # Maps made while measuring the size that can serve as the result.
         self._spare: dict[tuple[int, float], np.ndarray] = {}
@@ -209,12 +176,12 @@ class _Runner:
                     self._spare[index, scale] = maps
                 return maps
 
-            found = estimate_scale(look, prepared.shape[:2], self._predictor)
+            found = estimate_scale(look, prepared.shape[:2], self._spec)
             if found is not None:
                 scales.append(found[0])
                 diameters.append(found[1])
         if not scales:
-            return 1.0, self._predictor.diameter
+            return 1.0, self._spec.diameter
         middle = int(np.argsort(scales)[len(scales) // 2])
         scale, diameter = scales[middle], diameters[middle]
         return self._scale_seen_near(scale, diameter), diameter
@@ -225,7 +192,7 @@ class _Runner:
         One at nearly that scale; or one of an image made smaller, on which the nuclei
         are of a size that would be left as it is.
         """
-        low, high = working_range(self._predictor)
+        low, high = working_range(self._spec)
         near = [
             seen
             for _, seen in self._spare
@@ -274,24 +241,20 @@ class _Runner:
     ) -> np.ndarray:
         shape = scaled_shape(prepared.shape[:2], scale)
         scaled = images.resize(prepared, shape)
-        plan = plan_tiles(
-            shape,
-            largest=getattr(self._predictor, "tile", TILE),
-            multiple=self._predictor.multiple,
-        )
+        plan = plan_tiles(shape, largest=self._spec.tile, multiple=self._spec.multiple)
         total = len(plan.tiles) * self._n_planes
-        done = len(plan.tiles) * index
-        channels = self._predictor.channels
+        before = len(plan.tiles) * index
+        channels = self._spec.channels
+
+        def on_tile(done: int) -> None:
+            check_cancelled(self._monitor)
+            if report:
+                self._monitor.report(Progress("Finding nuclei", before + done, total))
+
         # A grey tile is repeated for the network only here: it is cheaper to scale.
-        for result in run_tiled(
+        return run_tiled(
             scaled,
             plan,
             lambda tile: self._predict(images.match_channels(tile, channels), ways),
-        ):
-            if result is not None:
-                return result
-            check_cancelled(self._monitor)
-            done += 1
-            if report:
-                self._monitor.report(Progress("Finding nuclei", done, total))
-        raise AssertionError("a tile plan always ends in a result")
+            on_tile=on_tile,
+        )

@@ -38,7 +38,8 @@ class _Diameters(Protocol):
 
 
 class _Sized(_Diameters, Protocol):
-    settings: InstanceSettings
+    @property
+    def settings(self) -> InstanceSettings: ...
 
 
 def estimate_scale(
@@ -63,7 +64,7 @@ def estimate_scale(
         (slices in the image's own pixels), its sides times ``scale``.
     shape : tuple of int
         ``(y, x)`` of the image.
-    predictor : Predictor
+    predictor : NetworkSpec
         Its diameters and thresholds are used.
 
     Returns
@@ -108,7 +109,7 @@ def working_diameter(model: _Diameters) -> float:
 
     Parameters
     ----------
-    model : Predictor or ModelCard
+    model : NetworkSpec or ModelCard
         Whose.
     """
     return getattr(model, "working_diameter", None) or model.diameter

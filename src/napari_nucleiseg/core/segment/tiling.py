@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -138,8 +138,10 @@ def run_tiled(
     image: np.ndarray,
     plan: TilePlan,
     predict: Callable[[np.ndarray], np.ndarray],
-) -> Iterator[np.ndarray | None]:
-    """Run `predict` tile by tile; yields None after each tile, at last the whole.
+    *,
+    on_tile: Callable[[int], None] = lambda done: None,
+) -> np.ndarray:
+    """Run `predict` tile by tile, and blend the results where tiles overlap.
 
     Parameters
     ----------
@@ -149,28 +151,27 @@ def run_tiled(
         For this image's shape.
     predict : callable
         ``(1, y, x, c)`` float32 to ``(1, y, x, maps)`` float32.
+    on_tile : callable
+        Called after each tile with the number of tiles done; may raise, to stop.
 
-    Yields
-    ------
-    None or numpy.ndarray
-        None once per tile (a place to stop), then the ``(y, x, maps)`` float32
-        result, blended linearly where tiles overlap.
+    Returns
+    -------
+    numpy.ndarray
+        ``(y, x, maps)`` float32.
     """
     padded = mirror_pad(image, plan.padded)
-    if len(plan.tiles) == 1:
-        maps = predict(np.ascontiguousarray(padded[None]))[0]
-        yield None
-        yield maps[: plan.shape[0], : plan.shape[1]]
-        return
     ys = sorted({tile.y for tile in plan.tiles})
     xs = sorted({tile.x for tile in plan.tiles})
     total: np.ndarray | None = None
-    for tile in plan.tiles:
+    for done, tile in enumerate(plan.tiles, start=1):
         maps = predict(np.ascontiguousarray(padded[tile.window][None]))[0]
+        on_tile(done)
+        if len(plan.tiles) == 1:
+            total = maps
+            break
         if total is None:
             total = np.zeros((*plan.padded, maps.shape[-1]), np.float32)
         weight = np.outer(_ramp(tile.y, tile.height, ys), _ramp(tile.x, tile.width, xs))
         total[tile.window] += maps * weight[..., None]
-        yield None
     assert total is not None  # there is always a tile
-    yield total[: plan.shape[0], : plan.shape[1]]
+    return total[: plan.shape[0], : plan.shape[1]]

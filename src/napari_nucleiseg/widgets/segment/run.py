@@ -10,8 +10,9 @@ import numpy as np
 
 from napari_nucleiseg.core.monitor import Monitor
 from napari_nucleiseg.core.params import SegmentParams
-from napari_nucleiseg.core.segment.pipeline import Predictor, segment
+from napari_nucleiseg.core.segment.pipeline import segment
 from napari_nucleiseg.core.segment.planes import to_planes
+from napari_nucleiseg.core.segment.predictor import Predictor
 from napari_nucleiseg.core.segment.result import (
     Segmentation,
     relabel,
