@@ -12,6 +12,7 @@ from napari_nucleiseg.core.score.fates import MAP_COLOURS, MAP_NAMES
 from napari_nucleiseg.core.score.matching import score_image
 from napari_nucleiseg.widgets.score import widget as score_widget
 from napari_nucleiseg.widgets.score.scoring import FIGURES
+from napari_nucleiseg.widgets.train.sources import SourcesPanel
 
 from .conftest import wait_until_done
 
@@ -299,3 +300,17 @@ def test_it_fits_a_narrow_dock(docked, qtbot):
                 room = table.visualItemRect(item).width()
                 text = table.fontMetrics().horizontalAdvance(item.text())
                 assert text <= room
+
+
+def test_the_error_map_is_not_offered_for_training(docked, qtbot):
+    viewer = docked.viewer
+    truth, found = truth_and_found()
+    viewer.add_image(truth.astype(float), name="image")
+    add(viewer, truth, found)
+    choose(docked.widget, "nuclei", "drawn")
+    score(qtbot, docked)
+    (errors,) = error_layers(viewer)
+    panel = SourcesPanel(viewer)
+    qtbot.addWidget(panel)
+    assert [row.labels.name for row in panel.rows] == ["drawn", "nuclei"]
+    assert panel.rows[0].labels_box.findText(errors.name) < 0

@@ -19,10 +19,7 @@ from qtpy.QtWidgets import QTableWidgetItem as Item
 from napari_nucleiseg.core.monitor import Monitor, Progress, check_cancelled
 from napari_nucleiseg.core.score import fates
 from napari_nucleiseg.core.score import matching as score
-from napari_nucleiseg.widgets.shared.layers import placement
-
-#: Key in an error map's metadata; holds the id of the labels layer it is of.
-ERRORS_OF = "nucleiseg_errors_of"
+from napari_nucleiseg.widgets.shared.layers import ERRORS_OF, placement
 
 #: Name, key and meaning of the figures beside the AP, in the order of the table.
 FIGURES = (

@@ -24,7 +24,6 @@ from qtpy.QtWidgets import (
 
 from napari_nucleiseg.core.monitor import Monitor
 from napari_nucleiseg.widgets.score.scoring import (
-    ERRORS_OF,
     Scored,
     ScoreTable,
     compare,
@@ -33,7 +32,7 @@ from napari_nucleiseg.widgets.score.scoring import (
 )
 from napari_nucleiseg.widgets.shared.controls import combo, unwrapped
 from napari_nucleiseg.widgets.shared.job import Job
-from napari_nucleiseg.widgets.shared.layers import RECORD, full_data
+from napari_nucleiseg.widgets.shared.layers import ERRORS_OF, RECORD, full_data
 
 if TYPE_CHECKING:
     import napari

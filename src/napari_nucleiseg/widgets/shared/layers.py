@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 #: Key in a labels layer's metadata for what made it.
 RECORD = "nucleiseg"
 
+#: Key in an error map's metadata; holds the id of the labels layer it is of.
+ERRORS_OF = "nucleiseg_errors_of"
+
 #: An axis longer than this is not offered as channels unless it is named so.
 MOST_CHANNELS = 6
 

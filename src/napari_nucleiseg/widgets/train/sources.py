@@ -223,7 +223,12 @@ class SourcesPanel(QWidget):
         layers = list(self.viewer.layers)
         return (
             [layer for layer in layers if isinstance(layer, Image)],
-            [layer for layer in layers if isinstance(layer, Labels)],
+            [
+                layer
+                for layer in layers
+                if isinstance(layer, Labels)
+                and layer_tools.ERRORS_OF not in layer.metadata
+            ],
         )
 
     def _matching(self) -> list[tuple[Image, Labels]]:
@@ -232,8 +237,6 @@ class SourcesPanel(QWidget):
         found = []
         for layer in labels:
             record = layer.metadata.get(layer_tools.RECORD, {})
-            if "fates" in record:
-                continue
             same = [image for image in images if _fits(image, layer)]
             by_record = [
                 image for image in same if image.unique_id == record.get("image_id")
