@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from napari_nucleiseg.io.atomic import write_whole
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -136,34 +134,6 @@ def read_labels(path: Path) -> np.ndarray:
             f"{found.data.dtype} of shape {found.data.shape}"
         )
     return found.data.astype(np.int64)
-
-
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file whole or not at all: under another name first, then renamed.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file; an older one of that name is replaced.
-    write : callable
-        Given the path to write to, which has the same suffix.
-    """
-    handle, name = tempfile.mkstemp(
-        prefix=".nucleiseg-", suffix=path.suffix, dir=path.parent
-    )
-    os.close(handle)
-    fresh = Path(name)
-    try:
-        write(fresh)
-        # A temporary file is private; the result is as any other new file.
-        mask = os.umask(0)
-        os.umask(mask)
-        fresh.chmod(0o666 & ~mask)
-        fresh.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            fresh.unlink()
-        raise
 
 
 def write_labels(path: Path, labels: np.ndarray) -> None:

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from napari_nucleiseg.io.images import write_whole
+from napari_nucleiseg.io.atomic import write_whole
 from napari_nucleiseg.models.card import CARD_FILE, ModelCard
 from napari_nucleiseg.models.registry import (
     REPORT_FOLDER,
@@ -184,8 +184,7 @@ def export_model(model: Model, file: Path, *, replace: bool = False) -> Path:
             for path in members:
                 archive.write(path, path.relative_to(model.folder).as_posix())
 
-    with _saying(f"{model.card.name} could not be written to {file}"):
-        write_whole(file, write)
+    write_whole(file, write)
     return file
 
 

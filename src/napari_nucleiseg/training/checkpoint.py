@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from napari_nucleiseg.io.atomic import write_whole
 
 
 @dataclass
@@ -46,28 +47,20 @@ def write_arrays(
     Raises
     ------
     OSError
-        If the disk is full or cannot be written to; the file there before is kept.
+        If it cannot be written; a sentence that names the file.
     """
-    fresh = path.with_name(path.name + ".new")
     arrays = {
         f"{name}_{i}": array
         for name, items in lists.items()
         for i, array in enumerate(items)
     }
     text = json.dumps({"note": note, "lists": {k: len(v) for k, v in lists.items()}})
-    try:
+
+    def write(fresh: Path) -> None:
         with fresh.open("wb") as file:
             np.savez(file, json=np.array(text), **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except OSError as e:
-        fresh.unlink(missing_ok=True)
-        raise OSError(
-            e.errno,
-            f"{path} cannot be written ({e.strerror or e}); what was saved "
-            "there before is kept",
-        ) from e
+
+    write_whole(path, write)
 
 
 def read_arrays(path: Path) -> tuple[dict[str, list[np.ndarray]], Any]:

@@ -301,7 +301,7 @@ def explain(error: Exception) -> str:
             "size needs less. What was saved is kept."
         )
     if isinstance(error, OSError) and error.errno in (28, 122):  # no space, quota
-        return f"The disk is full: {text}. What was saved before is kept."
+        return f"The disk is full. {text}"
     return text or kind
 
 

@@ -8,7 +8,6 @@ file is written whole or not at all.
 from __future__ import annotations
 
 import csv
-import errno
 import io
 import json
 import re
@@ -24,7 +23,7 @@ import numpy as np
 from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.score import pixels
 from napari_nucleiseg.core.score.matching import score_image, summarise
-from napari_nucleiseg.io.images import write_whole
+from napari_nucleiseg.io.atomic import NotWritten, make_folder, write_whole
 from napari_nucleiseg.training.plots import (
     draw_confusion,
     draw_curves,
@@ -62,18 +61,9 @@ _TAGS = {
 }
 
 
-def _named(error: OSError, path: Path) -> OSError:
-    """Return the error with the file it was about to write."""
-    reason = error.strerror or str(error) or "could not be written"
-    return OSError(error.errno or errno.EIO, reason, str(path))
-
-
 def _write(path: Path, write: Callable[[Path], Any]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, write)
-    except OSError as e:
-        raise _named(e, path) from e
+    make_folder(path.parent)
+    write_whole(path, write)
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -168,7 +158,7 @@ class TensorBoardLog:
             if failed is not None:
                 with suppress(OSError):
                     failed.close()
-            raise _named(e, folder) from e
+            raise NotWritten(folder, e) from e
 
     def close(self) -> None:
         """Close the log; `add` would open it again."""
@@ -177,7 +167,7 @@ class TensorBoardLog:
             try:
                 writer.close()
             except OSError as e:
-                raise _named(e, self._folder / run) from e
+                raise NotWritten(self._folder / run, e) from e
 
 
 def _open_events(folder: Path, epoch: int) -> Any:

@@ -18,6 +18,7 @@ import numpy as np
 
 from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.params import TrainParams
+from napari_nucleiseg.io.atomic import make_folder, write_whole
 from napari_nucleiseg.models.card import CARD_FILE
 from napari_nucleiseg.models.registry import check_target
 from napari_nucleiseg.training.checkpoint import (
@@ -131,11 +132,14 @@ class RunFolder:
                 "it or discard it first, or choose another name."
             )
         run.discard()
-        run.path.mkdir(parents=True)
+        make_folder(run.path)
         try:
             run.report.mkdir()
             run._write_pairs(pairs, validation)
-            (run.path / _ORDER).write_text(order.to_json(), encoding="utf-8")
+            text = order.to_json()
+            write_whole(
+                run.path / _ORDER, lambda path: path.write_text(text, encoding="utf-8")
+            )
         except OSError:
             run.discard()
             raise
@@ -208,10 +212,23 @@ class RunFolder:
     def save(
         self, state: TrainState, best: Sequence[np.ndarray], *, better: bool
     ) -> None:
-        """Save where the training is; the best weights first, if they are new."""
-        if better or not (self.path / _BEST).is_file():
-            write_arrays(self.path / _BEST, {"weights": list(best)}, None)
-        save_state(self.path / _STATE, state)
+        """Save where the training is; the best weights first, if they are new.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; a sentence that names the file. What an earlier
+            call saved is still there, and after the first call nothing is.
+        """
+        first = not (self.path / _STATE).is_file()
+        try:
+            if better or not (self.path / _BEST).is_file():
+                write_arrays(self.path / _BEST, {"weights": list(best)}, None)
+            save_state(self.path / _STATE, state)
+        except OSError:
+            if first:
+                (self.path / _BEST).unlink(missing_ok=True)
+            raise
 
     def load(self) -> tuple[TrainState, list[np.ndarray]]:
         """Read what `save` wrote: the state, and the best weights."""

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from napari_nucleiseg.core.params import TrainParams
+from napari_nucleiseg.io.atomic import write_whole
 from napari_nucleiseg.models.registry import models_folder
 
 #: Seconds to train on a million pixels, on one processor core, measured on two cores
@@ -52,7 +53,8 @@ def remember_speed(architecture: str, seconds: float) -> None:
     known[architecture] = round(seconds, 3)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(known), encoding="utf-8")
+        text = json.dumps(known)
+        write_whole(path, lambda fresh: fresh.write_text(text, encoding="utf-8"))
     except OSError:
         return
 

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import QTableWidgetItem as Item
 from napari_nucleiseg.core.monitor import Monitor, Progress, check_cancelled
 from napari_nucleiseg.core.score import fates
 from napari_nucleiseg.core.score import matching as score
+from napari_nucleiseg.io.atomic import write_whole
 from napari_nucleiseg.widgets.shared.layers import ERRORS_OF, placement
 
 #: Name, key and meaning of the figures beside the AP, in the order of the table.
@@ -198,7 +199,7 @@ def export_csv(
     Raises
     ------
     OSError
-        If the file can not be written.
+        If the file cannot be written: a sentence that names it.
     """
     summary: dict[str, object] = {"labels": labels_name, "ground_truth": truth_name}
     summary |= {f"AP_{iou}": value for iou, value in scored.figures["AP"].items()}
@@ -218,7 +219,7 @@ def export_csv(
     rows = scored.table.round(4).astype(object)
     columns = [*top.columns, *rows.columns.drop("kind")]
     whole = pd.concat([top, rows]).reindex(columns=columns)
-    whole.to_csv(path, index=False)
+    write_whole(path, lambda fresh: whole.to_csv(fresh, index=False))
 
 
 class ScoreTable(QTableWidget):

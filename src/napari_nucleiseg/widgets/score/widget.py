@@ -305,7 +305,7 @@ class ScoreWidget(QWidget):
         try:
             export_csv(self.scored, path, labels_name=labels, truth_name=truth)
         except OSError as e:
-            show_error(f"Score nuclei labels: {path} could not be written: {e}")
+            show_error(f"Score nuclei labels: {e}")
         else:
             show_info(f"Score nuclei labels: saved as {path}")
 
