@@ -2,10 +2,11 @@
 
 Tables of parameters and the text of ``--help`` come from the code, so that they cannot
 be out of date: a page says where with ``<!-- parameters: SegmentParams -->`` or
-``<!-- help: train -->``. Pages that belong at the root of the repository come from there.
+``<!-- help: train -->``. Pages that belong at the repository's root come from there.
 """
 
 import contextlib
+import dataclasses
 import io
 import os
 import re
@@ -58,22 +59,22 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def parameter_table(match: re.Match[str]) -> str:
     """Return a table of the parameters of a class of `core.params`."""
-    import dataclasses
-
-    rows = ["| name | control | default | limits | what it does |", "|---|---|---|---|---|"]
+    rows = [
+        "| name | control | default | limits | what it does |",
+        "|---|---|---|---|---|",
+    ]
     for spec in dataclasses.fields(getattr(params, match[1])):
         meta = spec.metadata
         unit = f" {meta['unit']}" if meta["unit"] else ""
-        default = "Auto" if spec.default is None else f"{spec.default}"
+        default = "Auto" if spec.default is None else spec.default
         if meta["choices"]:
             limits = ", ".join(meta["choices"])
         elif meta["low"] is not None:
-            limits = f"{meta['low']:g} to {meta['high']:g}{unit}"
+            limits = f"{meta['low']:,} to {meta['high']:,}{unit}"
         else:
-            limits = "yes or no"
-        rows.append(
-            f"| `{spec.name}` | {meta['label']} | {default} | {limits} | {meta['tip']} |"
-        )
+            limits, default = "on or off", "on" if default else "off"
+        cells = (f"`{spec.name}`", meta["label"], default, limits, meta["tip"])
+        rows.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(rows)
 
 
