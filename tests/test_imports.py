@@ -98,6 +98,8 @@ for argv in (["--help"], ["--version"], ["segment", "--help"], ["demo", "--help"
     assert out.getvalue()
 """
     assert not loaded_after(code, "numpy", "scipy", "skimage", "tifffile", *HEAVY)
+    code = code.replace(', ["segment", "--help"], ["demo", "--help"]', "")
+    assert not loaded_after(code, "pydantic")
 
 
 def test_segmenting_in_the_shell_loads_no_tensorflow(tmp_path):

@@ -1,13 +1,13 @@
 import os
 import subprocess
 import sys
-from dataclasses import fields
 
 import pytest
 
 from napari_nucleiseg import __version__, cli
 from napari_nucleiseg.cli import main
 from napari_nucleiseg.cli.options import given_options
+from napari_nucleiseg.core.parameter import parameter_specs
 from napari_nucleiseg.core.params import SegmentParams, TrainParams
 
 from .conftest import run
@@ -27,7 +27,7 @@ def test_version_help_and_no_command():
 )
 def test_every_parameter_has_an_option(command, kind):
     text = run(command, "--help").out
-    for spec in fields(kind):
+    for spec in parameter_specs(kind):
         assert f"--{spec.name.replace('_', '-')} " in text, spec.name
     words = " ".join(text.split())
     assert "held out" in words if command == "train" else "3 to 1000 px" in words

@@ -1,22 +1,38 @@
-"""The `nucleiseg` command. Heavy modules are imported by the subcommands only."""
+"""The `nucleiseg` command. Each subcommand is a module, imported when it is called."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from napari_nucleiseg import __version__
-from napari_nucleiseg.cli.models import add_models
-from napari_nucleiseg.cli.score import add_score, format_score
-from napari_nucleiseg.cli.segment import add_segment
-from napari_nucleiseg.cli.terminal import complain, quiet_start
-from napari_nucleiseg.cli.train import add_train
+from napari_nucleiseg.cli.terminal import complain
 
-__all__ = ["build_parser", "format_score", "main", "quiet_start"]
+#: Subcommands, each in a module of its name here, and what the help says of them.
+COMMANDS = {
+    "segment": "find the nuclei in image files",
+    "score": "compare labels with true ones",
+    "models": "list the models, show, rename, delete, export or import one",
+    "train": "train a model on your own images and labels",
+    "demo": "open napari with a sample image and the widget, ready to segment",
+}
+
+
+class _Command(argparse.ArgumentParser):
+    """A subcommand's parser, whose options are added when it is called."""
+
+    module: str = ""
+
+    def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse, once the options are there."""
+        name, self.module = self.module, ""
+        if name:
+            importlib.import_module(name).add_arguments(self)
+        return super().parse_known_args(*args, **kwargs)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -26,44 +42,12 @@ def build_parser() -> argparse.ArgumentParser:
         description="Find every nucleus in microscopy images, on this computer alone.",
     )
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    add_segment(commands)
-    add_score(commands)
-    add_models(commands)
-    add_train(commands)
-    _add_demo(commands)
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=_Command
+    )
+    for name, text in COMMANDS.items():
+        commands.add_parser(name, help=text).module = f"{__name__}.{name}"
     return parser
-
-
-def _add_demo(commands: Any) -> None:
-    sub = commands.add_parser(
-        "demo",
-        help="open napari with a sample image and the widget, ready to segment",
-        description="Open napari with a sample image and the widget docked. Without "
-        "a display: do the same job, and write labels, overlay and a screenshot.",
-    )
-    from napari_nucleiseg.cli.demo import SAMPLE_NAMES
-
-    sub.add_argument(
-        "--sample", choices=SAMPLE_NAMES, default=SAMPLE_NAMES[0], help="which image"
-    )
-    sub.add_argument(
-        "--headless", action="store_true", help="write files instead of waiting"
-    )
-    sub.add_argument(
-        "--output",
-        type=Path,
-        default=Path("nucleiseg-demo"),
-        metavar="DIR",
-        help="folder for the files (default: %(default)s)",
-    )
-    sub.set_defaults(run=_demo)
-
-
-def _demo(args: argparse.Namespace) -> int:
-    from napari_nucleiseg.cli.demo import run_demo
-
-    return run_demo(args.sample, args.output, headless=args.headless)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

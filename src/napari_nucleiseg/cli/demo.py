@@ -6,6 +6,7 @@ command line never comes near Qt.
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import time
@@ -21,6 +22,30 @@ PLUGIN, WIDGET = "napari-nucleiseg", "Segment nuclei"
 
 #: How long the headless demo waits for the button's result, seconds.
 PATIENCE = 300
+
+
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """Add the options of `nucleiseg demo`, and what runs it."""
+    sub.description = (
+        "Open napari with a sample image and the widget docked. Without a display: do "
+        "the same job, and write labels, overlay and a screenshot."
+    )
+    sub.add_argument(
+        "--sample", choices=SAMPLE_NAMES, default=SAMPLE_NAMES[0], help="which image"
+    )
+    sub.add_argument(
+        "--headless", action="store_true", help="write files instead of waiting"
+    )
+    sub.add_argument(
+        "--output",
+        type=Path,
+        default=Path("nucleiseg-demo"),
+        metavar="DIR",
+        help="folder for the files (default: %(default)s)",
+    )
+    sub.set_defaults(
+        run=lambda args: run_demo(args.sample, args.output, headless=args.headless)
+    )
 
 
 def has_display() -> bool:
@@ -74,7 +99,7 @@ def _open_window(sample: Sample) -> int:
 
 
 def _without_window(sample: Sample, output: Path) -> int:
-    from napari_nucleiseg.cli import quiet_start
+    from napari_nucleiseg.cli.terminal import quiet_start
     from napari_nucleiseg.core.score.matching import score_image
     from napari_nucleiseg.core.segment.pipeline import to_planes
     from napari_nucleiseg.io.images import write_labels, write_overlay

@@ -13,13 +13,11 @@ if TYPE_CHECKING:
     from napari_nucleiseg.models.registry import Model
 
 
-def add_models(commands: Any) -> None:
-    """Add `nucleiseg models` to the commands."""
-    sub = commands.add_parser(
-        "models",
-        help="list the models, show, rename, delete, export or import one",
-        description="List the models there are: the built-in one, and your own. "
-        "Or do something with one of them.",
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """Add the options and actions of `nucleiseg models`, and what runs them."""
+    sub.description = (
+        "List the models there are: the built-in one, and your own. Or do something "
+        "with one of them."
     )
     sub.add_argument("--json", action="store_true", help="print the cards as JSON")
     sub.set_defaults(run=_list)

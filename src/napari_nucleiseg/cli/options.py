@@ -1,11 +1,14 @@
-"""Options of the command made from a parameters dataclass: each is said once."""
+"""Options of the command made from a settings class: each is said once."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
+
+from pydantic import BaseModel
+
+from napari_nucleiseg.core.parameter import ParamSpec, parameter_specs
 
 #: What stands for a number in the help, by its unit; else N or X.
 _METAVARS = {"px": "PX", "px²": "PX", "min": "M"}
@@ -14,33 +17,26 @@ _METAVARS = {"px": "PX", "px²": "PX", "min": "M"}
 _FAR = 10_000
 
 
-def add_options(
-    parser: Any,
-    kind: type,
-    *,
-    auto: Mapping[str, str] | None = None,
-) -> None:
-    """Add an option for each field of a parameters dataclass.
+def add_options(parser: Any, kind: type[BaseModel]) -> None:
+    """Add an option for each parameter of a settings class.
 
     Parameters
     ----------
     parser : argparse.ArgumentParser or argument group
         Where to.
     kind : type
-        The dataclass; see `core.params`.
-    auto : mapping of str to str, optional
-        What None stands for, by field.
+        The class; see `core.params`.
     """
-    for spec in dataclasses.fields(kind):
+    for spec in parameter_specs(kind):
         how: dict[str, Any]
-        if str(spec.type) == "bool":
-            how = {"action": "store_true", "help": spec.metadata["tip"]}
+        if spec.kind is bool:
+            how = {"action": "store_true", "help": spec.tip}
         else:
             how = {
                 "type": _reader(spec),
-                "choices": spec.metadata["choices"] or None,
+                "choices": spec.choices or None,
                 "metavar": _metavar(spec),
-                "help": _help(spec, (auto or {}).get(spec.name, "auto")),
+                "help": _help(spec),
             }
         parser.add_argument(
             "--" + spec.name.replace("_", "-"),
@@ -51,45 +47,38 @@ def add_options(
         )
 
 
-def given_options(args: argparse.Namespace, kind: type) -> dict[str, Any]:
-    """Return the values of the options that were given, by field."""
-    names = {spec.name for spec in dataclasses.fields(kind)}
-    return {name: value for name, value in vars(args).items() if name in names}
+def given_options(args: argparse.Namespace, kind: type[BaseModel]) -> dict[str, Any]:
+    """Return the values of the options that were given, by parameter."""
+    return {n: value for n, value in vars(args).items() if n in kind.model_fields}
 
 
-def _kind(spec: dataclasses.Field[Any]) -> type:
-    return {"int": int, "float": float}.get(str(spec.type).split(" |")[0], str)
-
-
-def _reader(spec: dataclasses.Field[Any]) -> Callable[[str], Any]:
+def _reader(spec: ParamSpec) -> Callable[[str], Any]:
     """Return what reads a value, under the name argparse is to show in its error."""
-    kind = _kind(spec)
 
     def read(text: str) -> Any:
-        if spec.metadata["optional"] and text.lower() == "auto":
+        if spec.optional and text.lower() == "auto":
             return None
-        return kind(text)
+        return spec.kind(text)
 
-    read.__name__ = kind.__name__
+    read.__name__ = spec.kind.__name__
     return read
 
 
-def _metavar(spec: dataclasses.Field[Any]) -> str | None:
-    if spec.metadata["choices"]:
+def _metavar(spec: ParamSpec) -> str | None:
+    if spec.choices:
         return None
-    kind = "N" if _kind(spec) is int else "X"
-    return _METAVARS.get(spec.metadata["unit"], kind)
+    return _METAVARS.get(spec.unit, "N" if spec.kind is int else "X")
 
 
-def _help(spec: dataclasses.Field[Any], auto: str) -> str:
-    meta, default = spec.metadata, spec.default
+def _help(spec: ParamSpec) -> str:
+    default = spec.default
     about = []
-    if meta["low"] is not None and meta["high"] is not None:
-        high = f"to {meta['high']:g}" if meta["high"] < _FAR else "or more"
-        about.append(f"{meta['low']:g} {high} {meta['unit']}".strip())
+    if spec.low is not None and spec.high is not None:
+        high = f"to {spec.high:g}" if spec.high < _FAR else "or more"
+        about.append(f"{spec.low:g} {high} {spec.unit}".strip())
     if default is None:
-        text = auto
+        text = spec.auto
     else:
         text = f"{default:g}" if isinstance(default, int | float) else str(default)
     about.append(f"default: {text}")
-    return f"{meta['tip']} ({', '.join(about)})".replace("%", "%%")
+    return f"{spec.tip} ({', '.join(about)})".replace("%", "%%")

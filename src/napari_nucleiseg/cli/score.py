@@ -10,13 +10,11 @@ from typing import Any
 from napari_nucleiseg.cli.terminal import complain
 
 
-def add_score(commands: Any) -> None:
-    """Add `nucleiseg score` to the commands."""
-    sub = commands.add_parser(
-        "score",
-        help="compare labels with true ones",
-        description="Compare predicted with true labels. Files belong together by "
-        "name: X.tif, X_labels.tif or X_masks.tif in either folder.",
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """Add the options of `nucleiseg score`, and what runs it."""
+    sub.description = (
+        "Compare predicted with true labels. Files belong together by name: X.tif, "
+        "X_labels.tif or X_masks.tif in either folder."
     )
     sub.add_argument("--labels", required=True, type=Path, metavar="DIR", help="truth")
     sub.add_argument(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_nucleiseg.cli.options import add_options, given_options
 from napari_nucleiseg.cli.terminal import TerminalMonitor, complain, quiet_start
@@ -15,20 +15,11 @@ if TYPE_CHECKING:
     from napari_nucleiseg.io.images import ImageFile
 
 
-#: What a parameter that is not given is.
-_AUTO = {
-    "diameter": "measured",
-    **dict.fromkeys(("probability", "separation", "min_confidence"), "the model's own"),
-}
-
-
-def add_segment(commands: Any) -> None:
-    """Add `nucleiseg segment` to the commands."""
-    sub = commands.add_parser(
-        "segment",
-        help="find the nuclei in image files",
-        description="Find the nuclei in TIFF, OME-TIFF, PNG or JPEG images and write "
-        "<name>_labels.tif for each, one number a nucleus.",
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """Add the options of `nucleiseg segment`, and what runs it."""
+    sub.description = (
+        "Find the nuclei in TIFF, OME-TIFF, PNG or JPEG images and write "
+        "<name>_labels.tif for each, one number a nucleus."
     )
     sub.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="image file")
     sub.add_argument(
@@ -44,7 +35,7 @@ def add_segment(commands: Any) -> None:
         help="use this channel only, counted from 0 (default: the first one, or all "
         "of a colour image)",
     )
-    add_options(sub, SegmentParams, auto=_AUTO)
+    add_options(sub, SegmentParams)
     sub.add_argument(
         "--overlay",
         action="store_true",
@@ -87,7 +78,7 @@ def _segment(args: argparse.Namespace) -> int:
         try:
             if isinstance(target, str):
                 raise ValueError(target)
-            _segment_file(path, target, model, params.to_dict(), args)
+            _segment_file(path, target, model, params.model_dump(), args)
         except (OSError, ValueError, TypeError, MemoryError) as e:
             complain(f"{path}: {e or type(e).__name__}")
             failed += 1

@@ -8,11 +8,12 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from napari_nucleiseg.cli import train_options
 from napari_nucleiseg.cli.options import given_options
 from napari_nucleiseg.cli.terminal import TrainMonitor, complain
-from napari_nucleiseg.cli.train_options import add_arguments, check_options
+from napari_nucleiseg.cli.train_options import check_options
 from napari_nucleiseg.cli.train_pairs import read_pairs
 from napari_nucleiseg.core.params import TrainParams
 
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 _OF_RUNS = ("epochs", "minutes", "seed")
 
 
-def add_train(commands: Any) -> None:
-    """Add `nucleiseg train` to the commands."""
-    add_arguments(commands).set_defaults(run=_train)
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """Add the options of `nucleiseg train`, and what runs it."""
+    train_options.add_arguments(sub)
+    sub.set_defaults(run=_train)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from napari_nucleiseg.cli.options import add_options
 from napari_nucleiseg.core.params import TrainParams
@@ -13,16 +12,14 @@ from napari_nucleiseg.core.params import TrainParams
 _OF_IMAGES = ("images", "labels", "channel", "split", "validation_share")
 
 
-def add_arguments(commands: Any) -> argparse.ArgumentParser:
-    """Add `nucleiseg train` and its options; what runs it is set elsewhere."""
-    sub = commands.add_parser(
-        "train",
-        help="train a model on your own images and labels",
-        description="Train a model on your own images and labels: go on from a model "
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """Add the options of `nucleiseg train`; what runs it is set elsewhere."""
+    sub.description = (
+        "Train a model on your own images and labels: go on from a model "
         "there is (--base), or from scratch by a recipe (--recipe). Part of the "
         "nuclei is held out; at the end both models are compared on it, and the new "
         "one is kept only if it is better. Ctrl-C stops and keeps the best so far. "
-        "Ends with status 0 if there is a new model, 1 if it was not better.",
+        "Ends with status 0 if there is a new model, 1 if it was not better."
     )
     sub.add_argument(
         "--output",
@@ -47,7 +44,6 @@ def add_arguments(commands: Any) -> argparse.ArgumentParser:
         default=argparse.SUPPRESS,
         help="mix no other images in; the same as --rehearsal 0",
     )
-    return sub
 
 
 def _add_sources(sub: argparse.ArgumentParser) -> None:

@@ -7,17 +7,16 @@ nothing but the folder's path has to pass between the two.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.params import TrainParams
+from napari_nucleiseg.core.record import JsonTable, Record
 from napari_nucleiseg.io.atomic import make_folder, write_whole
 from napari_nucleiseg.models.card import CARD_FILE
 from napari_nucleiseg.models.registry import check_target
@@ -35,8 +34,7 @@ SUFFIX = ".training"
 _ORDER, _PAIRS, _STATE, _BEST = "order.json", "pairs.npz", "state.npz", "best.npz"
 
 
-@dataclass(frozen=True)
-class Order:
+class Order(Record):
     """What a training is asked to do.
 
     Parameters
@@ -61,28 +59,14 @@ class Order:
     """
 
     name: str
-    params: TrainParams = field(default_factory=TrainParams)
+    params: TrainParams = Field(default_factory=TrainParams)
     base: str | None = "nuclei"
     architecture: str = "nuclei"
     pretrained: bool = True
     title: str = ""
     license: str = "your own"
-    data: dict[str, Any] = field(default_factory=dict)
+    data: JsonTable = Field(default_factory=dict)
     keep_always: bool = False
-
-    def to_json(self) -> str:
-        """Return it as JSON."""
-        return json.dumps({**vars(self), "params": self.params.to_dict()}, indent=1)
-
-    @classmethod
-    def from_json(cls, text: str) -> Order:
-        """Read it; a ValueError says what is wrong with it."""
-        try:
-            values = json.loads(text)
-            values["params"] = TrainParams.from_dict(values["params"])
-            return cls(**values)
-        except (KeyError, TypeError) as e:
-            raise ValueError(f"not the order of a training: {e}") from e
 
 
 class RunFolder:
@@ -136,7 +120,7 @@ class RunFolder:
         try:
             run.report.mkdir()
             run._write_pairs(pairs, validation)
-            text = order.to_json()
+            text = order.model_dump_json(indent=1)
             write_whole(
                 run.path / _ORDER, lambda path: path.write_text(text, encoding="utf-8")
             )

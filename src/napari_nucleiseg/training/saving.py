@@ -115,7 +115,7 @@ def save_network(
             "base": base and base.name,
             # What the base went through, and where it came from, is kept.
             "before": [*base.training.get("before", []), _brief(base)] if base else [],
-            "params": params.to_dict(),
+            "params": params.model_dump(),
             "made_with": f"napari-nucleiseg {napari_nucleiseg.__version__}, "
             f"Keras {keras.__version__} on {keras.backend.backend()}",
             "best_epoch": result.best_epoch,

@@ -106,7 +106,7 @@ class Segmentation:
         """Return what made these labels, as a dictionary that JSON can hold."""
         return {
             "model": self.model,
-            "params": self.params.to_dict(),
+            "params": self.params.model_dump(),
             "probability": self.settings.probability,
             "separation": self.settings.separation,
             "min_area": self.settings.min_area,

@@ -1,8 +1,7 @@
-"""A form for a parameters dataclass, made from its fields' metadata."""
+"""A form for a settings class, made from its fields."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +17,8 @@ from qtpy.QtWidgets import (
 )
 from superqt import QLabeledDoubleSlider
 
+from napari_nucleiseg.core.parameter import ParamSpec, parameter_specs
+
 
 class _PlainSpinBox(QDoubleSpinBox):
     """A box for numbers over many powers of ten, without trailing zeros."""
@@ -27,48 +28,47 @@ class _PlainSpinBox(QDoubleSpinBox):
         return f"{value:g}"
 
 
-def _control(spec: dataclasses.Field[Any]) -> QWidget:
-    """Return a control for one value, by the metadata of its field."""
-    meta = spec.metadata
-    if str(spec.type) == "bool":
+def _control(spec: ParamSpec) -> QWidget:
+    """Return a control for one value."""
+    if spec.kind is bool:
         return QCheckBox()
-    if meta["choices"]:
+    if spec.choices:
         combo = QComboBox()
-        for choice in meta["choices"]:
+        for choice in spec.choices:
             combo.addItem(choice.capitalize(), choice)
         return combo
-    whole = str(spec.type).startswith("int")
-    if not whole and (meta["high"] or 0) <= 1 and meta["step"]:
+    whole = spec.kind is int
+    if not whole and (spec.high or 0) <= 1 and spec.step:
         slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
-        slider.setRange(meta["low"], meta["high"])
-        slider.setSingleStep(meta["step"])
+        slider.setRange(spec.low, spec.high)
+        slider.setSingleStep(spec.step)
         slider.setDecimals(2)
         return slider
     if whole:
         box = QSpinBox()
     else:
-        box = QDoubleSpinBox() if meta["step"] else _PlainSpinBox()
-        box.setDecimals(1 if meta["step"] else 7)
+        box = QDoubleSpinBox() if spec.step else _PlainSpinBox()
+        box.setDecimals(1 if spec.step else 7)
     kind = int if whole else float
-    if meta["step"]:
-        box.setSingleStep(kind(meta["step"]))
+    if spec.step:
+        box.setSingleStep(kind(spec.step))
     elif not whole:
         # Values over many powers of ten, such as a learning rate.
         box.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
-    box.setRange(kind(meta["low"]), kind(meta["high"]))
-    if meta["unit"]:
-        box.setSuffix(f" {meta['unit']}")
+    box.setRange(kind(spec.low or 0), kind(spec.high or 0))
+    if spec.unit:
+        box.setSuffix(f" {spec.unit}")
     box.setKeyboardTracking(False)
     return box
 
 
 class ParamForm(QWidget):
-    """Rows of label and control for some fields of a parameters dataclass.
+    """Rows of label and control for some fields of a settings class.
 
     Parameters
     ----------
     kind : type
-        The dataclass.
+        The class; see `core.params`.
     names : sequence of str
         Fields to show, in order.
     auto : collection of str
@@ -89,7 +89,7 @@ class ParamForm(QWidget):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        specs = {spec.name: spec for spec in dataclasses.fields(kind)}
+        specs = {spec.name: spec for spec in parameter_specs(kind)}
         layout = QFormLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -105,10 +105,10 @@ class ParamForm(QWidget):
                 control.setMinimum(max(low - step, 0) if low > 0 else low - step)
                 control.setSpecialValueText("Auto")
                 control.setValue(control.minimum())
-            control.setToolTip(spec.metadata["tip"])
+            control.setToolTip(spec.tip)
             control.setObjectName(name)
-            label = QLabel(spec.metadata["label"])
-            label.setToolTip(spec.metadata["tip"])
+            label = QLabel(spec.label)
+            label.setToolTip(spec.tip)
             label.setBuddy(control)
             layout.addRow(label, control)
             self.controls[name] = control

@@ -112,7 +112,7 @@ class TrainForm(QWidget):
         )
         self.form = ParamForm(TrainParams, _FIRST, auto=("minutes",))
         self.more_form = ParamForm(TrainParams, _MORE, auto=("patience",))
-        defaults = TrainParams().to_dict()
+        defaults = TrainParams().model_dump()
         self.form.set_values(defaults)
         self.more_form.set_values(defaults)
         self.estimate_line = QLabel()
@@ -282,8 +282,8 @@ class TrainForm(QWidget):
                 patience=20,
                 plateau_patience=6,
             )
-        self.form.set_values(suit.to_dict())
-        self.more_form.set_values(suit.to_dict())
+        self.form.set_values(suit.model_dump())
+        self.more_form.set_values(suit.model_dump())
         self._on_sources_changed()
 
     def _offer_pretrained(self) -> None:
