@@ -6,7 +6,6 @@ be out of date: a page says where with ``<!-- parameters: SegmentParams -->`` or
 """
 
 import contextlib
-import dataclasses
 import io
 import os
 import re
@@ -17,6 +16,7 @@ from mkdocs.structure.files import File
 
 from napari_nucleiseg.cli import main
 from napari_nucleiseg.core import params
+from napari_nucleiseg.core.parameter import parameter_specs
 
 ROOT = Path(__file__).parents[1]
 
@@ -63,17 +63,16 @@ def parameter_table(match: re.Match[str]) -> str:
         "| name | control | default | limits | what it does |",
         "|---|---|---|---|---|",
     ]
-    for spec in dataclasses.fields(getattr(params, match[1])):
-        meta = spec.metadata
-        unit = f" {meta['unit']}" if meta["unit"] else ""
+    for spec in parameter_specs(getattr(params, match[1])):
+        unit = f" {spec.unit}" if spec.unit else ""
         default = "Auto" if spec.default is None else spec.default
-        if meta["choices"]:
-            limits = ", ".join(meta["choices"])
-        elif meta["low"] is not None:
-            limits = f"{meta['low']:,} to {meta['high']:,}{unit}"
+        if spec.choices:
+            limits = ", ".join(spec.choices)
+        elif spec.low is not None:
+            limits = f"{spec.low:,} to {spec.high:,}{unit}"
         else:
             limits, default = "on or off", "on" if default else "off"
-        cells = (f"`{spec.name}`", meta["label"], default, limits, meta["tip"])
+        cells = (f"`{spec.name}`", spec.label, default, limits, spec.tip)
         rows.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(rows)
 
