@@ -79,6 +79,7 @@ def interrupted_run(output, *, ended=False, **order):
     given = Order(name=output.name, params=TrainParams(epochs=7), **order)
     waiting = RunFolder.create(output, given, pairs, pairs)
     (waiting.path / "state.npz").touch()
+    waiting.release()  # as a process does that dies
     if ended:
         write_model(waiting.finished_model)
     return waiting

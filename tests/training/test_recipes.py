@@ -200,7 +200,7 @@ def test_it_is_resumed_at_the_stage_that_was_interrupted(data, trainings, tmp_pa
     output = tmp_path / "mine"
     pair = Pair(np.zeros((8, 8)), np.ones((8, 8), int))
     order = Order(name="mine", data={"recipe": "two", "stage": 2})
-    RunFolder.create(output, order, [pair], [pair])
+    RunFolder.create(output, order, [pair], [pair]).release()
     two_stages().run(data, output, resume=True)
     ((*_, options),) = trainings
     assert options["resume"]

@@ -340,8 +340,53 @@ def test_an_interrupted_training_is_offered_when_the_widget_opens(
     assert "“before” was interrupted" in widget.waiting.line.text()
     click(qtbot, widget.waiting.resume_button)
     # It is damaged: said, and nothing lost.
-    assert "cannot be gone on with" in widget.message_line.text()
+    assert "cannot be resumed" in widget.message_line.text()
     assert run.exists
     click(qtbot, widget.waiting.discard_button)
     assert not run.exists
     assert not widget.waiting.isVisible()
+
+
+def test_no_code_of_the_current_folder_is_run(trainer, qtbot, monkeypatch, tmp_path):
+    """As where somebody opens napari in a folder that was sent to them."""
+    canary = tmp_path / "canary"
+    here = tmp_path / "sent"
+    here.mkdir()
+    # The first is imported by numpy, the second by us, the third by matplotlib.
+    for name in ("secrets.py", "tifffile.py", "napari_nucleiseg.py", "kiwisolver.py"):
+        (here / name).write_text(f"open({str(canary)!r}, 'w').write({name!r})")
+    monkeypatch.chdir(here)
+    # An empty entry stands for the current folder as well.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep + os.environ.get("PYTHONPATH", ""))
+    widget = trainer.widget
+    click(qtbot, widget.train_button)
+    # By then everything is imported but Keras.
+    qtbot.waitUntil(
+        lambda: "Keras" in widget.progress.line.text() or not widget.is_training,
+        timeout=PATIENCE,
+    )
+    assert widget.is_training, widget.message_line.text()
+    click(qtbot, widget.cancel_button)
+    wait_for_end(qtbot, widget)
+    assert not canary.exists(), canary.read_text()
+
+
+def test_a_training_of_another_window_is_left_alone(models, viewer, qtbot, monkeypatch):
+    from napari_nucleiseg.widgets.train import waiting
+
+    monkeypatch.setattr(waiting, "LOOK_MS", 100)
+    run = RunFolder(models / "before")
+    run.acquire()
+    for name in ("order.json", "state.npz"):
+        (run.path / name).write_text("{}")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-nucleiseg", TITLE)
+    panel = widget.waiting
+    qtbot.waitUntil(panel.isVisible, timeout=10_000)
+    assert f"“before” is being trained by process {os.getpid()}" in panel.line.text()
+    assert not panel.resume_button.isVisible()
+    assert not panel.discard_button.isVisible()
+    # It has crashed: that is seen without a click.
+    run.release()
+    qtbot.waitUntil(panel.resume_button.isVisible, timeout=10_000)
+    assert "was interrupted" in panel.line.text()
+    assert panel.discard_button.isVisible()

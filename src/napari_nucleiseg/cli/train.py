@@ -62,7 +62,7 @@ def _train(args: argparse.Namespace) -> int:
     check_options(args)
     output = _output_folder(args.output)
     run = RunFolder(output)
-    if args.resume and args.keep and run.has_model:
+    if args.resume and args.keep and run.has_model and not run.owner:
         folder = str(run.accept())
         print(json.dumps({"model": folder}) if args.json else f"Saved {folder}")
         return 0
@@ -154,6 +154,8 @@ def _check_output(args: argparse.Namespace, output: Path, run: RunFolder) -> Non
     from napari_nucleiseg.models.registry import check_target
 
     check_target(output, output.name)
+    if owner := run.owner:
+        raise ValueError(f"{output.name} is being trained by {owner}")
     if args.force:
         return
     if args.resume and not run.has_model:

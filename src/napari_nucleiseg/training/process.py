@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import queue
@@ -26,6 +27,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from napari_nucleiseg.core.monitor import Monitor, Progress, SilentMonitor
+from napari_nucleiseg.io.atomic import NotWritten, reason_of
+from napari_nucleiseg.models.registry import MODELS_VARIABLE, models_folder
 from napari_nucleiseg.models.verdict import Verdict
 from napari_nucleiseg.training.run_folder import RunFolder
 
@@ -44,6 +47,19 @@ _ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
     "MALLOC_TOP_PAD_": str(256 << 20),
 }
+
+
+def _environment() -> dict[str, str]:
+    """Return the child's environment, in which no path depends on where we are."""
+    found = {**os.environ, **_ENVIRONMENT, "PYTHONSAFEPATH": "1"}
+    if MODELS_VARIABLE in os.environ:
+        found[MODELS_VARIABLE] = str(models_folder().resolve())
+    # An empty entry stands for the current folder; most often nobody meant it to.
+    places = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    found["PYTHONPATH"] = os.pathsep.join(
+        str(Path(place).resolve()) for place in places if place
+    )
+    return found
 
 
 class TrainingFailed(Exception):
@@ -66,14 +82,20 @@ class TrainingProcess:
     def __init__(self, run: RunFolder) -> None:
         self.run = run
         self._stopping = self._released = False
+        path = run.path.resolve()
         log = run.log.open("ab")
+        # From here on it is the child's.
+        run.release()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(run.path)],
+                [sys.executable, "-P", "-m", __name__, str(path)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, **_ENVIRONMENT},
+                env=_environment(),
+                # Not where we are: a file there, such as a secrets.py or a
+                # matplotlibrc, must not have a say in the child.
+                cwd=path.parent,
                 # Ctrl-C in the terminal is for us; the child is told by its pipe.
                 start_new_session=True,
             )
@@ -261,16 +283,17 @@ def _private_output() -> TextIO:
 
 def main(arguments: list[str] | None = None) -> int:
     """Train as a folder asks for; the child's side."""
-    (run,) = arguments if arguments is not None else sys.argv[1:]
+    (path,) = arguments if arguments is not None else sys.argv[1:]
+    run = RunFolder.at(Path(path))
     monitor = _PipeMonitor(_private_output())
     try:
         from napari_nucleiseg.training.report import panels_path
         from napari_nucleiseg.training.run import execute
 
-        outcome = execute(RunFolder.at(Path(run)), monitor)
+        outcome = execute(run, monitor)
     except Exception as e:  # noqa: BLE001  whatever it is, the user is told
         traceback.print_exc()
-        monitor.say("error", explain(e))
+        monitor.say("error", explain(e, run))
         return 1
     history = [row for row in outcome.history if row["epoch"]]
     best = int(min(outcome.history, key=lambda row: row["val_loss"])["epoch"])
@@ -291,18 +314,36 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def explain(error: Exception) -> str:
-    """Return what an error of a training means, for the user."""
-    text = str(error).strip()
-    kind = type(error).__name__
-    if isinstance(error, MemoryError) or "ResourceExhausted" in kind or "OOM" in text:
+def explain(error: Exception, run: RunFolder | None = None) -> str:
+    """Return what an error of a training means, for the user.
+
+    Parameters
+    ----------
+    error : Exception
+        What was raised.
+    run : RunFolder, optional
+        The training, to say whether anything of it is saved.
+    """
+    text = str(error).strip() or type(error).__name__
+    if isinstance(error, OSError) and not isinstance(error, NotWritten):
+        text = reason_of(error)
+        if error.filename:
+            text = f"{error.filename} cannot be read or written: {text}"
+    kept = ""
+    if run is not None and run.can_resume:
+        kept = " The training is saved up to its last full epoch."
+    if (
+        isinstance(error, MemoryError)
+        or "ResourceExhausted" in type(error).__name__
+        or "OOM" in text
+    ):
         return (
             "There was not enough memory for training; a smaller batch size or patch "
-            "size needs less. What was saved is kept."
+            f"size needs less.{kept}"
         )
-    if isinstance(error, OSError) and error.errno in (28, 122):  # no space, quota
-        return f"The disk is full. {text}"
-    return text or kind
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        text = f"The disk is full. {text}"
+    return f"{text.rstrip('.')}.{kept}" if kept else text
 
 
 if __name__ == "__main__":

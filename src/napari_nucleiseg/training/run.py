@@ -221,10 +221,12 @@ def prepare(
         raise ValueError("Training needs at least one image with labels.")
     changes: dict[str, Any] = {}
     if order.base is not None:
-        card = find_model(order.base).card
+        base = find_model(order.base)
         changes = {
-            "architecture": card.architecture,
-            "title": order.title or card.title,
+            # Whoever trains may stand in another folder.
+            "base": order.base if base.built_in else str(base.folder.resolve()),
+            "architecture": base.card.architecture,
+            "title": order.title or base.card.title,
         }
     title = changes.pop("title", order.title) or "Trained on your own images"
     order = Order(**{**vars(order), **changes, "title": title})
@@ -256,8 +258,22 @@ def execute(run: RunFolder, monitor: Monitor | None = None) -> TrainOutcome:
     Returns
     -------
     TrainOutcome
+
+    Raises
+    ------
+    TrainingBusy
+        If another process is training there.
     """
-    monitor = monitor or SilentMonitor()
+    if not run.exists:
+        run.order()  # says so
+    run.acquire()
+    try:
+        return _execute(run, monitor or SilentMonitor())
+    finally:
+        run.release()
+
+
+def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
     order = run.order()
     monitor.report(Progress("Starting Keras", 0, 0))
     # Everything wrong with the base is said before Keras takes its seconds.

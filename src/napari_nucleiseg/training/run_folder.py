@@ -7,11 +7,16 @@ nothing but the folder's path has to pass between the two.
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import shutil
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 from pydantic import Field
 
 from napari_nucleiseg.core.labels.pairs import Pair
@@ -32,6 +37,17 @@ from napari_nucleiseg.training.checkpoint import (
 SUFFIX = ".training"
 
 _ORDER, _PAIRS, _STATE, _BEST = "order.json", "pairs.npz", "state.npz", "best.npz"
+
+#: Locked while a process trains here, and which one that is. The system lifts the
+#: lock when the process ends, however it ends.
+_LOCK, _OWNER = "lock", "process.json"
+
+#: A lock may be held for a moment by whoever looks whether it is free, seconds.
+_PATIENCE, _LOOK = 2.0, 0.05
+
+
+class TrainingBusy(ValueError):
+    """A training is under way in another process; the text names it."""
 
 
 class Order(Record):
@@ -84,6 +100,10 @@ class RunFolder:
         self.report = self.path / "report"
         self.log = self.path / "log.txt"
         self.finished_model = self.path / "model" / self.output.name
+        # One for all threads: what one prepares, another trains.
+        self._lock = FileLock(
+            self.path / _LOCK, timeout=_PATIENCE, poll_interval=0.02, thread_local=False
+        )
 
     @classmethod
     def at(cls, path: Path) -> RunFolder:
@@ -98,10 +118,12 @@ class RunFolder:
         pairs: Sequence[Pair],
         validation: Sequence[Pair],
     ) -> RunFolder:
-        """Write the folder of a new training.
+        """Write the folder of a new training, which is this process's own from now on.
 
         Raises
         ------
+        TrainingBusy
+            If another process is training a model of that name.
         ValueError
             If the output cannot be a model folder, or an earlier training there was
             interrupted and can be resumed.
@@ -110,14 +132,15 @@ class RunFolder:
         """
         run = cls(output)
         check_target(run.output, order.name)
-        if run.can_resume or run.has_model:
-            raise ValueError(
-                f"An earlier training of {order.name!r} waits in {run.path}: resume "
-                "it or discard it first, or choose another name."
-            )
-        run.discard()
-        make_folder(run.path)
         try:
+            run.acquire()
+            if run.can_resume or run.has_model:
+                run.release()
+                raise ValueError(
+                    f"An earlier training of {order.name!r} waits in {run.path}: "
+                    "resume it or discard it first, or choose another name."
+                )
+            run._clear()
             run.report.mkdir()
             run._write_pairs(pairs, validation)
             text = order.model_dump_json(indent=1)
@@ -128,6 +151,62 @@ class RunFolder:
             run.discard()
             raise
         return run
+
+    # ---- whose it is -------------------------------------------------------------
+
+    def acquire(self) -> None:
+        """Make the training this process's own, until `release` or the process ends.
+
+        Raises
+        ------
+        TrainingBusy
+            If another process is training here.
+        OSError
+            If the folder cannot be written to.
+        """
+        if self._lock.is_locked:
+            return
+        make_folder(self.path)
+        try:
+            self._lock.acquire()
+        except Timeout as e:
+            raise TrainingBusy(
+                f"The model {self.output.name!r} is being trained by "
+                f"{self._owner_name()}. Wait until that ends, or choose another name."
+            ) from e
+        owner = {"pid": os.getpid(), "host": socket.gethostname()}
+        # Only for messages: on a full disk, a training must still be discarded.
+        with contextlib.suppress(OSError):
+            (self.path / _OWNER).write_text(json.dumps(owner), encoding="utf-8")
+
+    def release(self) -> None:
+        """Give the training up, for another process to take."""
+        self._lock.release()
+
+    @property
+    def owner(self) -> str:
+        """Who else is training here, such as ``"process 1234"``; empty if nobody."""
+        if self._lock.is_locked or not (self.path / _LOCK).is_file():
+            return ""
+        try:
+            self._lock.acquire(timeout=_LOOK)
+        except Timeout:
+            return self._owner_name()
+        except OSError:  # of a folder that may only be read
+            return ""
+        self._lock.release()
+        return ""
+
+    def _owner_name(self) -> str:
+        try:
+            owner = json.loads((self.path / _OWNER).read_text(encoding="utf-8"))
+            pid, host = int(owner["pid"]), str(owner["host"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return "another process"
+        where = "" if host == socket.gethostname() else f" on {host}"
+        return f"process {pid}{where}"
+
+    # ---- what is in it -----------------------------------------------------------
 
     @property
     def exists(self) -> bool:
@@ -226,7 +305,13 @@ class RunFolder:
         -------
         pathlib.Path
             The model folder.
+
+        Raises
+        ------
+        TrainingBusy
+            If another process is training here.
         """
+        self.acquire()
         old = self.path / "replaced"
         check_target(self.output, self.output.name)
         if self.output.exists():
@@ -241,8 +326,34 @@ class RunFolder:
         return self.output
 
     def discard(self) -> None:
-        """Remove the folder and all in it."""
+        """Remove the folder and all in it.
+
+        Raises
+        ------
+        TrainingBusy
+            If another process is training here.
+        """
+        if not self.path.exists():
+            return
+        with contextlib.suppress(OSError):
+            self.acquire()
         shutil.rmtree(self.path, ignore_errors=True)
+        self.release()
+        if os.name == "nt":  # where a file that is open cannot be deleted
+            shutil.rmtree(self.path, ignore_errors=True)
+
+    def discard_if_empty(self) -> None:
+        """Remove the folder if nothing was saved in it, and nobody trains there."""
+        if not (self.can_resume or self.has_model or self.owner):
+            self.discard()
+
+    def _clear(self) -> None:
+        """Remove what is left of a training that saved nothing."""
+        for path in self.path.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name not in (_LOCK, _OWNER):
+                path.unlink()
 
 
 def _small(labels: np.ndarray) -> np.ndarray:
@@ -253,8 +364,8 @@ def _small(labels: np.ndarray) -> np.ndarray:
 
 
 def list_runs(parent: Path) -> list[RunFolder]:
-    """Return the trainings that wait in a folder: interrupted, or not yet kept."""
+    """Return the trainings in a folder: under way, interrupted, or not yet kept."""
     if not parent.is_dir():
         return []
     runs = [RunFolder.at(path) for path in sorted(parent.glob("*" + SUFFIX))]
-    return [run for run in runs if run.can_resume or run.has_model]
+    return [run for run in runs if run.can_resume or run.has_model or run.owner]

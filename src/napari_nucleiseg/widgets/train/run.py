@@ -7,7 +7,12 @@ from collections.abc import Callable
 from qtpy.QtCore import QObject, Signal
 
 from napari_nucleiseg.core.monitor import Monitor, Progress
-from napari_nucleiseg.training.process import Result, TrainingKilled, TrainingProcess
+from napari_nucleiseg.training.process import (
+    Result,
+    TrainingKilled,
+    TrainingProcess,
+    explain,
+)
 from napari_nucleiseg.training.run_folder import RunFolder
 from napari_nucleiseg.widgets.shared.job import Job
 
@@ -36,7 +41,7 @@ class TrainRun(QObject):
         self.folder: RunFolder | None = None
         self.process: TrainingProcess | None = None
         self._prepare = prepare
-        self._stopping = self._cancelled = False
+        self._stopping = self._cancelled = self._released = False
         self._job: Job | None = Job(self._work)
 
     @property
@@ -67,65 +72,60 @@ class TrainRun(QObject):
 
     def let_go(self) -> None:
         """Leave it to itself: it stops, keeps the best, and ends."""
+        self._released = True
         if self.process is not None:
             self.process.let_go()
         if self._job is not None:
             self._job.quit()
-            self._end()
+            self._job = self.process = None
 
     def _work(self, monitor: Monitor) -> Result | None:
         monitor.report(Progress("Preparing the images", 0, 0))
         self.folder = folder = self._prepare(monitor)
         self.prepared.emit(folder)
+        if self._released:
+            folder.release()
+            folder.discard_if_empty()
+            return None
         self.process = process = TrainingProcess(folder)
         # What was asked for while there was no process yet.
         if self._cancelled:
             process.kill()
+        elif self._released:
+            process.let_go()
         elif self._stopping:
             process.stop()
         return process.wait(monitor)
-
-    def _end(self) -> None:
-        self._job = self.process = None
 
     def _on_progress(self, progress: Progress) -> None:
         if self.is_running:
             self.progressed.emit(progress)
 
     def _on_returned(self, result: Result | None) -> None:
-        if not self.is_running:
-            return
-        self._end()
-        if self._cancelled:
-            self._throw_away()
-        elif result is not None and self.folder is not None:
-            self.learnt.emit(result, self.folder.output.name)
+        self._finish(result, None)
 
     def _on_errored(self, error: Exception) -> None:
+        self._finish(None, error)
+
+    def _finish(self, result: Result | None, error: Exception | None) -> None:
         if not self.is_running:
             return
-        self._end()
-        if self._cancelled:
-            self._throw_away()
-            return
+        self._job = self.process = None
         folder = self.folder
-        if (
-            folder is not None
-            and folder.exists
-            and not (folder.can_resume or folder.has_model)
-        ):
-            folder.discard()  # nothing was learnt yet
-        self.failed.emit(_describe(error))
-
-    def _throw_away(self) -> None:
-        if self.folder is not None:
-            self.folder.discard()
-        self.thrown_away.emit()
+        if self._cancelled:
+            if folder is not None:
+                folder.discard()
+            self.thrown_away.emit()
+        elif error is not None:
+            if folder is not None:
+                folder.release()
+                folder.discard_if_empty()
+            self.failed.emit(_describe(error))
+        elif result is not None and folder is not None:
+            self.learnt.emit(result, folder.output.name)
 
 
 def _describe(error: Exception) -> str:
     """Return what to say of a training that failed."""
-    text = str(error) or type(error).__name__
-    if isinstance(error, MemoryError):
-        text = f"There is not enough memory for these images. {error}"
+    text = explain(error)
     return text if isinstance(error, TrainingKilled) else f"Stopped: {text}"

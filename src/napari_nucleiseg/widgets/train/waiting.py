@@ -1,21 +1,30 @@
-"""A training that waits: interrupted, or with a model that was not better."""
+"""Earlier trainings: under way elsewhere, interrupted, or not better than before."""
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_nucleiseg.models.registry import models_folder
+from napari_nucleiseg.training.process import explain
 from napari_nucleiseg.training.run_folder import RunFolder, list_runs
+
+#: How often a training that is under way elsewhere is looked at, milliseconds.
+LOOK_MS = 3000
 
 
 class WaitingPanel(QWidget):
-    """Says what waits, and offers to resume, keep or discard it; else it is hidden."""
+    """Says what waits, and offers to resume, keep or discard it; else it is hidden.
 
-    #: To be gone on with; the run.
+    A training that another process is at is only named.
+    """
+
+    #: To be resumed; the run.
     resumed = Signal(object)
     #: Settled, with what happened in words.
     settled = Signal(str)
+    #: A training elsewhere has begun or ended; there may be a new model.
+    ended = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,25 +47,46 @@ class WaitingPanel(QWidget):
         self.resume_button.clicked.connect(self._on_resume_clicked)
         self.keep_button.clicked.connect(self.keep)
         self.discard_button.clicked.connect(self.discard)
+        self._look = QTimer(self)
+        self._look.setSingleShot(True)
+        self._look.setInterval(LOOK_MS)
+        self._look.timeout.connect(self._on_look_again)
+        self._elsewhere: dict[str, str] = {}
         self.refresh(busy=False)
 
     def refresh(self, *, busy: bool) -> None:
-        """Look again what waits; while a training is under way nothing does."""
+        """Look again what waits; while a training is under way here, nothing does."""
         runs = [] if busy else list_runs(models_folder())
-        self.run = run = runs[0] if runs else None
-        self.setVisible(run is not None)
-        if run is None:
-            return
-        self.resume_button.setVisible(run.can_resume)
-        self.keep_button.setVisible(run.has_model)
-        name = run.output.name
-        self.line.setText(
-            f"The new model “{name}” was not better than the one it began with, and "
-            "was not added to your models."
-            if run.has_model
-            else f"The training of “{name}” was interrupted. It is saved up to its "
-            "last full epoch."
-        )
+        owners = {run: run.owner for run in runs}
+        free = [run for run, owner in owners.items() if not owner]
+        self.run = run = free[0] if free else None
+        self._elsewhere = {r.output.name: owner for r, owner in owners.items() if owner}
+        lines = [
+            f"“{name}” is being trained by {owner}."
+            for name, owner in self._elsewhere.items()
+        ]
+        if lines:
+            self._look.start()
+        if run is not None:
+            lines.append(
+                f"The new model “{run.output.name}” was not better than the one it "
+                "started from, and was not added to your models."
+                if run.has_model
+                else f"The training of “{run.output.name}” was interrupted. It is "
+                "saved up to its last full epoch."
+            )
+        self.setVisible(bool(lines))
+        self.line.setText("\n".join(lines))
+        self.resume_button.setVisible(run is not None and run.can_resume)
+        self.keep_button.setVisible(run is not None and run.has_model)
+        self.discard_button.setVisible(run is not None)
+
+    def _on_look_again(self) -> None:
+        runs = list_runs(models_folder())
+        if self._elsewhere == {r.output.name: r.owner for r in runs if r.owner}:
+            self._look.start()
+        else:
+            self.ended.emit()
 
     def _on_resume_clicked(self) -> None:
         if self.run is not None:
@@ -70,13 +100,18 @@ class WaitingPanel(QWidget):
         try:
             run.accept()
         except (OSError, ValueError) as e:
-            self.settled.emit(f"It could not be kept: {e}")
+            self.settled.emit(f"It could not be kept: {explain(e)}")
             return
         self.settled.emit(f"“{run.output.name}” is now among your models.")
 
     def discard(self) -> None:
-        """Throw away the training that waits."""
-        if self.run is not None:
-            name = self.run.output.name
+        """Delete the training that waits."""
+        if self.run is None:
+            return
+        name = self.run.output.name
+        try:
             self.run.discard()
-            self.settled.emit(f"The training of “{name}” was discarded.")
+        except ValueError as e:
+            self.settled.emit(str(e))
+            return
+        self.settled.emit(f"The training of “{name}” was discarded.")

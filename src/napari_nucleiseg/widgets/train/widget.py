@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_nucleiseg.core.monitor import Monitor, Progress
-from napari_nucleiseg.training.process import Result, TrainingProcess
+from napari_nucleiseg.training.process import Result, TrainingProcess, explain
 from napari_nucleiseg.training.run_folder import RunFolder
 from napari_nucleiseg.widgets.shared.controls import unwrapped
 from napari_nucleiseg.widgets.train.closing import CloseGuard, main_window
@@ -147,6 +147,7 @@ class TrainWidget(QWidget):
         self.cancel_button.clicked.connect(self.cancel)
         self.waiting.resumed.connect(self.resume)
         self.waiting.settled.connect(self._on_settled)
+        self.waiting.ended.connect(self._on_models_changed)
         self.models_panel.changed.connect(self._on_models_changed)
         self._guard = CloseGuard(self)
         self.destroyed.connect(functools.partial(_let_go, callbacks, self.__dict__))
@@ -211,7 +212,7 @@ class TrainWidget(QWidget):
         try:
             self._rows = list(run.load()[0].history)
         except (OSError, ValueError) as e:
-            self._say(f"It cannot be gone on with: {e}")
+            self._say(f"It cannot be resumed: {explain(e)}")
             return
         self._start(lambda monitor: run)
 
