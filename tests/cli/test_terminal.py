@@ -21,7 +21,7 @@ class Terminal(io.StringIO):
 def clock(monkeypatch):
     """Time that passes only when the test says so; starts at 1000 s."""
     now = [1000.0]
-    monkeypatch.setattr("napari_nucleiseg.cli.terminal.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     return now
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from napari_nucleiseg.cli import main
 from napari_nucleiseg.core.labels.pairs import Pair
+from napari_nucleiseg.training import run_folder
 from napari_nucleiseg.training.process import explain
 from napari_nucleiseg.training.run_folder import (
     Order,
@@ -28,6 +29,11 @@ run.acquire()
 print("training", flush=True)
 sys.stdin.read()
 """
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(run_folder, "_PATIENCE", 0.1)
 
 
 def create(output):

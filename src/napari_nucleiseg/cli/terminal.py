@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import shutil
 import signal
@@ -12,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 
-from napari_nucleiseg.core.monitor import Progress
+from napari_nucleiseg.core.monitor import Progress, TimeLeft
 
 
 def complain(text: str) -> None:
@@ -79,11 +78,11 @@ class TrainMonitor:
     """
 
     def __init__(self, epochs: int | None = None, minutes: float | None = None) -> None:
-        self._epochs, self._minutes = epochs, minutes
+        self._epochs = epochs
+        self._limit(minutes)
         self._stop = False
         self._line = ""
         self._shown = 0.0
-        self._start: tuple[float, int] | None = None
         self._last: dict[str, float] = {}
         self._stage = ""
 
@@ -118,9 +117,9 @@ class TrainMonitor:
             self._on_step(progress)
         elif progress.stage == "Stage":  # of a recipe that has several
             self._stage = f"Stage {progress.done} of {progress.total}  "
-            self._minutes = progress.metrics.get("minutes")
+            self._limit(progress.metrics.get("minutes"))
             self._epochs = int(progress.metrics.get("epochs", 0)) or None
-            self._start = None
+            self._last = {}
         elif progress.stage == "Epoch":
             self._epochs = progress.total
             self._last = dict(progress.metrics)
@@ -134,11 +133,8 @@ class TrainMonitor:
             self._show(f"{progress.stage} …")
 
     def _on_step(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if self._start is None or progress.done <= self._start[1]:
-            self._start = (now, progress.done)
-            self._last = {}
-        if now - self._shown < 0.2 and progress.done < progress.total:
+        left = self._left.of(progress)
+        if time.monotonic() - self._shown < 0.2 and progress.done < progress.total:
             return
         if self._epochs:
             epoch = (progress.done - 1) * self._epochs // progress.total + 1
@@ -147,21 +143,15 @@ class TrainMonitor:
             text = f"Step {progress.done} of {progress.total}"
         # The held-out figures are the last epoch's.
         figures = _figures({**self._last, **progress.metrics})
-        left = self._time_left(now, progress)
-        self._show("  ".join([f"{self._stage}{text}", figures, *left]))
+        line = [f"{self._stage}{text}", figures]
+        if left:
+            line.append(f"{left} left{' in this stage' if self._stage else ''}")
+        self._show("  ".join(line))
 
-    def _time_left(self, now: float, progress: Progress) -> list[str]:
-        start, first = self._start or (now, progress.done)
-        steps, elapsed = progress.done - first, now - start
-        left = math.inf
-        if steps >= 3:
-            left = elapsed / steps * (progress.total - progress.done)
-        if self._minutes is not None:
-            left = min(left, max(60 * self._minutes - elapsed, 0))
-        if math.isinf(left):
-            return []
-        text = f"{left:.0f} s" if left < 90 else f"{left / 60:.0f} min"
-        return [f"{text} left in this stage" if self._stage else f"{text} left"]
+    def _limit(self, minutes: float | None) -> None:
+        """Begin to count, with a time limit or none."""
+        limit = None if minutes is None else 60 * minutes
+        self._left = TimeLeft(least_steps=3, limit=limit)
 
     def _show(self, line: str) -> None:
         """Put a line in the place of the one that is there."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -56,3 +58,43 @@ def check_cancelled(monitor: Monitor) -> None:
     """Raise `Cancelled` if the monitor wants the work to stop."""
     if monitor.should_stop():
         raise Cancelled("Stopped before the end, as asked.")
+
+
+class TimeLeft:
+    """How long work will still take, from how long it has taken so far.
+
+    Parameters
+    ----------
+    least_steps : int
+        Steps that must be done before anything is said: the first ones may be slow.
+    limit : float, optional
+        Seconds after which the work ends in any case.
+    """
+
+    def __init__(self, least_steps: int = 1, limit: float | None = None) -> None:
+        self._least, self._limit = least_steps, limit
+        self._stage, self._first, self._start = "", 0, 0.0
+
+    def of(self, progress: Progress) -> str:
+        """Return the time left, such as ``"3 min"``; empty if it cannot be told."""
+        now = time.monotonic()
+        if progress.stage != self._stage or progress.done < self._first:
+            self._stage, self._first, self._start = progress.stage, progress.done, now
+        steps, elapsed = progress.done - self._first, now - self._start
+        left = math.inf
+        if progress.total and steps >= self._least and elapsed > _SOONEST:
+            left = elapsed / steps * (progress.total - progress.done)
+        if self._limit is not None:
+            left = min(left, max(self._limit - elapsed, 0))
+        return "" if math.isinf(left) else duration(left)
+
+
+#: A time left that is told sooner would be wrong, seconds.
+_SOONEST = 0.5
+
+
+def duration(seconds: float) -> str:
+    """Return a time for the user, such as ``8 s`` or ``3 min``."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
+from typing import Any
 
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.io.atomic import write_whole
@@ -25,6 +27,15 @@ def _memory() -> Path:
     return models_folder() / "speed.json"
 
 
+def _known_speeds() -> dict[str, Any]:
+    """Read what was noted, whatever has become of the file meanwhile."""
+    try:
+        known = json.loads(_memory().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
 def seconds_per_megapixel(architecture: str) -> float:
     """Return how long training on a million pixels takes here, seconds.
 
@@ -33,11 +44,10 @@ def seconds_per_megapixel(architecture: str) -> float:
     architecture : str
         See `networks.architectures.ARCHITECTURES`.
     """
-    try:
-        known = json.loads(_memory().read_text(encoding="utf-8"))
-        return float(known[architecture])
-    except (OSError, ValueError, KeyError, TypeError):
-        return _GUESS.get(architecture, _GUESS["nuclei"]) / (os.cpu_count() or 1)
+    seconds = _known_speeds().get(architecture)
+    if isinstance(seconds, int | float) and 0 < seconds < math.inf:
+        return float(seconds)
+    return _GUESS.get(architecture, _GUESS["nuclei"]) / (os.cpu_count() or 1)
 
 
 def remember_speed(architecture: str, seconds: float) -> None:
@@ -46,11 +56,7 @@ def remember_speed(architecture: str, seconds: float) -> None:
     It is for the next estimate only: that it cannot be written is no error.
     """
     path = _memory()
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        known = {}
-    known[architecture] = round(seconds, 3)
+    known = {**_known_speeds(), architecture: round(seconds, 3)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(known)

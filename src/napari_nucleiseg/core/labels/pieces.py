@@ -50,7 +50,7 @@ def separate_pieces(labels: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     labels : numpy.ndarray
-        ``(…, y, x)`` integer labels, taken plane by plane.
+        ``(y, x)`` integer labels.
 
     Returns
     -------
@@ -60,54 +60,19 @@ def separate_pieces(labels: np.ndarray) -> np.ndarray:
         `SPECK_SHARE`), and whole labels are left alone.
     """
     labels = to_labels(labels)
-    out = np.empty(labels.shape, np.int32)
-    free = int(labels.max()) + 1
-    size = labels.shape[-2:]
-    for plane, result in zip(
-        labels.reshape(-1, *size), out.reshape(-1, *size), strict=True
-    ):
-        pieces, numbers, main = find_pieces(plane)
-        areas = np.bincount(pieces.ravel(), minlength=numbers.size)
-        table = np.zeros(numbers.size, np.int32)
-        order = np.flatnonzero(main)
-        # Largest first, so that the first of each number is the one that keeps it.
-        order = order[np.argsort(-areas[order], kind="stable")]
-        _, first = np.unique(numbers[order], return_index=True)
-        keeps = np.zeros(order.size, bool)
-        keeps[first] = True
-        table[order[keeps]] = numbers[order[keeps]]
-        others = np.sort(order[~keeps])
-        table[others] = np.arange(free, free + others.size)
-        free += others.size
-        result[...] = table[pieces]
-    return out
-
-
-def split_components(mask: np.ndarray) -> np.ndarray:
-    """Give each connected component of a mask a number of its own.
-
-    Parameters
-    ----------
-    mask : numpy.ndarray
-        ``(…, y, x)``; all but 0 is nucleus. Taken plane by plane.
-
-    Returns
-    -------
-    numpy.ndarray
-        int32, same shape; 1..n, counted on through the planes. Nuclei that touch
-        are one.
-    """
-    mask = np.asarray(mask) != 0
-    out = np.empty(mask.shape, np.int32)
-    free = 0
-    size = mask.shape[-2:]
-    for plane, result in zip(
-        mask.reshape(-1, *size), out.reshape(-1, *size), strict=True
-    ):
-        numbers, n = ndi.label(plane, _EIGHT)
-        result[...] = np.where(plane, numbers + free, 0)
-        free += n
-    return out
+    pieces, numbers, main = find_pieces(labels)
+    areas = np.bincount(pieces.ravel(), minlength=numbers.size)
+    table = np.zeros(numbers.size, np.int32)
+    order = np.flatnonzero(main)
+    # Largest first, so that the first of each number is the one that keeps it.
+    order = order[np.argsort(-areas[order], kind="stable")]
+    _, first = np.unique(numbers[order], return_index=True)
+    keeps = np.zeros(order.size, bool)
+    keeps[first] = True
+    table[order[keeps]] = numbers[order[keeps]]
+    others = np.sort(order[~keeps])
+    table[others] = int(labels.max()) + 1 + np.arange(others.size)
+    return table[pieces]
 
 
 def split_labels(labels: np.ndarray) -> np.ndarray:
@@ -116,15 +81,23 @@ def split_labels(labels: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     labels : numpy.ndarray
-        ``(…, y, x)`` integer labels.
+        ``(…, y, x)`` integer labels, taken plane by plane.
 
     Returns
     -------
     numpy.ndarray
-        int32, same shape: by `split_components` if there is one number only, by
-        `separate_pieces` if there are several.
+        int32, same shape. A plane with one number only is a mask: its connected
+        components become 1..n, however small. Another is split by
+        `separate_pieces`.
     """
     labels = to_labels(labels)
-    numbers = np.unique(labels)
-    one = np.count_nonzero(numbers) <= 1
-    return split_components(labels) if one else separate_pieces(labels)
+    out = np.empty(labels.shape, np.int32)
+    size = labels.shape[-2:]
+    for plane, result in zip(
+        labels.reshape(-1, *size), out.reshape(-1, *size), strict=True
+    ):
+        if np.count_nonzero(np.unique(plane)) > 1:
+            result[...] = separate_pieces(plane)
+        else:
+            ndi.label(plane, _EIGHT, output=result)
+    return out

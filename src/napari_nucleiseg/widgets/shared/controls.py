@@ -25,13 +25,6 @@ def combo(tip: str) -> QComboBox:
     return box
 
 
-def duration(seconds: float) -> str:
-    """Return a time for the user, such as ``8 s`` or ``3 min``."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min"
-
-
 def unwrapped(thing: Any) -> Any:
     """Return the viewer or layer itself, without the wrapping napari hands plugins.
 

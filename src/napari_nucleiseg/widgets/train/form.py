@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_nucleiseg.core.labels.checking import Check
+from napari_nucleiseg.core.monitor import duration
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.models.registry import (
     DEFAULT_MODEL,
@@ -27,7 +28,7 @@ from napari_nucleiseg.models.registry import (
 )
 from napari_nucleiseg.networks.architectures import ARCHITECTURES
 from napari_nucleiseg.training.speed import estimate_minutes
-from napari_nucleiseg.widgets.shared.controls import combo, duration
+from napari_nucleiseg.widgets.shared.controls import combo
 from napari_nucleiseg.widgets.shared.job import Job
 from napari_nucleiseg.widgets.shared.param_form import ParamForm
 from napari_nucleiseg.widgets.train.preparing import Plan, check, split_layers

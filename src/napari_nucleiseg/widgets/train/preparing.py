@@ -19,6 +19,7 @@ from napari_nucleiseg.models.registry import Model, models_folder
 from napari_nucleiseg.training.run import prepare
 from napari_nucleiseg.training.run_folder import Order, RunFolder
 from napari_nucleiseg.training.sampler import sizes_for
+from napari_nucleiseg.widgets.shared.layers import full_data
 from napari_nucleiseg.widgets.train.regions import LayerSource, read_sources
 
 
@@ -123,10 +124,9 @@ def split_layers(viewer: ViewerModel, layer: Labels) -> Labels | None:
     napari.layers.Labels or None
         The new layer; None if there was nothing to split.
     """
-    data = np.asarray(layer.data)
-    planes = data.reshape(-1, *data.shape[-2:])
-    split = np.stack([split_labels(plane) for plane in planes]).reshape(data.shape)
-    if np.array_equal(split > 0, data > 0) and split.max() == data.max():
+    data = np.asarray(full_data(layer))
+    split = split_labels(data)
+    if np.array_equal(split > 0, data > 0) and _count(split) == _count(data):
         return None
     fresh = viewer.add_labels(
         split,
@@ -141,3 +141,9 @@ def split_layers(viewer: ViewerModel, layer: Labels) -> Labels | None:
     )
     layer.visible = False
     return fresh
+
+
+def _count(labels: np.ndarray) -> int:
+    """Return how many labels there are, each plane by itself."""
+    planes = labels.reshape(-1, *labels.shape[-2:])
+    return sum(np.count_nonzero(np.unique(plane)) for plane in planes)

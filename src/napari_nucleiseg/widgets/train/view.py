@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,11 +20,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_nucleiseg.core.monitor import Progress
+from napari_nucleiseg.core.monitor import Progress, TimeLeft
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.models.verdict import Verdict
 from napari_nucleiseg.training.run_folder import RunFolder
-from napari_nucleiseg.widgets.shared.controls import duration
 
 #: Height of the curves, pixels.
 CURVES_HEIGHT = 260
@@ -242,18 +240,21 @@ class ProgressView(QWidget):
         column.addWidget(self.line)
         self._params = TrainParams()
         self._held = False
-        self._first: tuple[int, float] | None = None
+        self._left = TimeLeft()
         self.hide()
 
     def begin(self) -> None:
         """Show that something has been started."""
-        self._held, self._first = False, None
+        self._held = False
+        self._left = TimeLeft(least_steps=3)
         self.show_progress(Progress("Starting", 0, 0))
         self.show()
 
     def take_order(self, run: RunFolder) -> None:
         """Note how the training is done, to tell epochs and the time limit."""
-        self._params = run.order().params
+        self._params = params = run.order().params
+        limit = None if params.minutes is None else 60 * params.minutes
+        self._left = TimeLeft(least_steps=3, limit=limit)
 
     def hold(self, text: str) -> None:
         """Show a text that no progress takes away."""
@@ -274,15 +275,8 @@ class ProgressView(QWidget):
             self.line.setText(f"{progress.stage} …")
 
     def _step_text(self, progress: Progress) -> str:
-        now, params = time.monotonic(), self._params
-        if self._first is None:
-            self._first = (progress.done, now)
-        done, since = progress.done - self._first[0], now - self._first[1]
+        params = self._params
         epoch = (progress.done - 1) // params.steps_per_epoch + 1
         text = f"Epoch {epoch} of {params.epochs}, loss {progress.metrics['loss']:.3f}"
-        if done > 2 and since > 2:
-            left = since / done * (progress.total - progress.done)
-            if params.minutes is not None:
-                left = max(min(left, 60 * params.minutes - since), 0)
-            text += f"; at most {duration(left)} left"
-        return text
+        left = self._left.of(progress)
+        return f"{text}; at most {left} left" if left else text
