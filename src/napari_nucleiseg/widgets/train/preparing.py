@@ -146,4 +146,4 @@ def split_layers(viewer: ViewerModel, layer: Labels) -> Labels | None:
 def _count(labels: np.ndarray) -> int:
     """Return how many labels there are, each plane by itself."""
     planes = labels.reshape(-1, *labels.shape[-2:])
-    return sum(np.count_nonzero(np.unique(plane)) for plane in planes)
+    return sum(int(np.count_nonzero(np.unique(plane))) for plane in planes)
