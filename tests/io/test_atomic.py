@@ -113,5 +113,5 @@ def test_a_disk_that_is_full_at_the_first_checkpoint_leaves_no_file(
 @POSIX
 def test_a_disk_that_is_full_at_once_leaves_no_training(tmp_path, full_disk):
     with pytest.raises(OSError, match="could not be written"):
-        RunFolder.create(tmp_path / "mine", Order("mine"), [], [])
+        RunFolder.create(tmp_path / "mine", Order(name="mine"), [], [])
     assert not names(tmp_path)

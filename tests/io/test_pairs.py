@@ -167,7 +167,7 @@ def test_what_cannot_be_read_is_an_error_and_the_rest_is_read(write, labels, tmp
     assert [p.name for p in pairs] == ["good"]
     texts = {f.names[0]: f.text for f in findings}
     assert {f.level for f in findings} == {"error"}
-    assert "bad_labels.png: is not a readable picture" in texts["bad"]
+    assert "bad_labels.png: is not a readable image" in texts["bad"]
     assert "rgb_labels.png: must hold one number a pixel" in texts["rgb"]
     assert "must not be JPEG" in texts["jpeg"]
     assert "half must be whole numbers" in texts["half"]

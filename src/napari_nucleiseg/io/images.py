@@ -7,7 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_nucleiseg.io.atomic import write_whole
+from napari_nucleiseg.io.atomic import reason_of, write_whole
+from napari_nucleiseg.io.decoding import (
+    MAX_MEGAPIXELS,
+    BadImageFile,
+    decode_picture,
+    decode_tiff,
+)
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -27,12 +33,15 @@ class ImageFile:
         Axis of the channels, if the file speaks of one.
     axes : str
         What the file calls its axes, such as ``"TCYX"``.
+    series : int
+        How many series of images the file holds.
     """
 
     data: np.ndarray
     rgb: bool
     channel_axis: int | None
     axes: str
+    series: int = 1
 
     @property
     def channels(self) -> int:
@@ -40,14 +49,25 @@ class ImageFile:
         return 1 if self.channel_axis is None else self.data.shape[self.channel_axis]
 
 
-def read_image(path: Path) -> ImageFile:
+def read_image(
+    path: Path,
+    *,
+    series: int = 0,
+    max_megapixels: float = MAX_MEGAPIXELS,
+    palette: bool = True,
+) -> ImageFile:
     """Read a TIFF, OME-TIFF, PNG or JPEG file.
 
     Parameters
     ----------
     path : pathlib.Path
-        Of a multi-resolution TIFF the largest resolution is read; of one with
-        several series the first.
+        Of a multi-resolution TIFF the largest resolution is read.
+    series : int
+        Which series of a TIFF that has several, counted from 0.
+    max_megapixels : float
+        The most pixels a plane may have, millions; asked before any is decoded.
+    palette : bool
+        Whether a picture with a palette is read as its colours, not their numbers.
 
     Returns
     -------
@@ -56,67 +76,42 @@ def read_image(path: Path) -> ImageFile:
     Raises
     ------
     ValueError
-        If the file is of another kind, or damaged.
+        If the file is of another kind, damaged, cut short, too large, or has no such
+        series.
     OSError
         If it cannot be read at all.
+    MemoryError
+        If it does not fit into the memory.
     """
     suffix = path.suffix.lower()
     if not path.is_file():
         raise FileNotFoundError("there is no such file")
-    if suffix in TIFF_SUFFIXES:
-        return _read_tiff(path)
-    if suffix in PICTURE_SUFFIXES:
-        return _read_picture(path)
-    raise ValueError(
-        f"must be one of {', '.join(TIFF_SUFFIXES + PICTURE_SUFFIXES)}; received a "
-        f"file that ends in {suffix or 'nothing'}"
-    )
-
-
-def _read_tiff(path: Path) -> ImageFile:
-    import tifffile
-
+    if suffix not in TIFF_SUFFIXES + PICTURE_SUFFIXES:
+        raise ValueError(
+            f"must be one of {', '.join(TIFF_SUFFIXES + PICTURE_SUFFIXES)}; received a "
+            f"file that ends in {suffix or 'nothing'}"
+        )
+    if suffix in PICTURE_SUFFIXES and series:
+        raise ValueError(f"holds one image, series 0; received series {series}")
     try:
-        with tifffile.TiffFile(path) as tiff:
-            series = tiff.series[0]
-            data, axes = series.asarray(), series.axes
-    except (
-        tifffile.TiffFileError,
-        ArithmeticError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-    ) as e:
-        raise ValueError(f"is not a readable TIFF file ({e})") from e
-    if "S" in axes and data.shape[axes.index("S")] in (3, 4):
-        data = np.moveaxis(data, axes.index("S"), -1)
-        return ImageFile(data, True, None, axes.replace("S", "") + "S")
+        if suffix in TIFF_SUFFIXES:
+            found = decode_tiff(
+                path, series=series, max_megapixels=max_megapixels, palette=palette
+            )
+        else:
+            found = decode_picture(path, max_megapixels=max_megapixels, palette=palette)
+    except (MemoryError, BadImageFile):
+        raise
+    # Readers fail on a damaged file in whatever way it happens to make them.
+    except Exception as e:
+        if isinstance(e, OSError) and e.errno is not None:
+            raise
+        raise BadImageFile(f"is not a readable image ({reason_of(e)})") from e
+    data, axes, count = found
+    if "S" in axes and data.shape[-1] in (3, 4):
+        return ImageFile(data, True, None, axes, count)
     axis = next((axes.index(letter) for letter in "CS" if letter in axes), None)
-    return ImageFile(data, False, axis, axes)
-
-
-def _read_picture(path: Path) -> ImageFile:
-    import warnings
-
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with warnings.catch_warnings():
-            # Large images are what microscopes make.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(path)
-        with picture:
-            if picture.mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV", "RGBX"):
-                data = np.asarray(picture.convert("RGB"))
-            elif picture.mode in ("LA", "La"):
-                data = np.asarray(picture.convert("L"))
-            else:
-                data = np.asarray(picture)
-    except Image.DecompressionBombError as e:
-        raise ValueError("is too large for a PNG or JPEG; save it as TIFF") from e
-    except (UnidentifiedImageError, SyntaxError, ValueError) as e:
-        raise ValueError(f"is not a readable picture ({e})") from e
-    return ImageFile(data, data.ndim == 3, None, "YXS" if data.ndim == 3 else "YX")
+    return ImageFile(data, False, axis, axes, count)
 
 
 def read_labels(path: Path) -> np.ndarray:
