@@ -110,7 +110,7 @@ def shoot_segment() -> None:
     wait_until(lambda: not widget.is_running, "Segmenting")
     shoot(viewer, "3-result")
     widget.advanced.expand(animate=False)
-    widget.form.controls["min_area"].setValue(500)
+    widget.form["min_area"].value = 500
     wait_until(lambda: not widget.is_running, "Relabelling")
     shoot(viewer, "4-sliders")
     viewer.close()

@@ -38,8 +38,8 @@ def test_a_new_model_leaves_choice_and_values_alone(docked):
     widget = docked.widget
     widget.model_box.setCurrentText("mine")
     assert widget.params().probability == 0.6
-    widget.form.controls["probability"].setValue(0.3)
-    widget.form.controls["diameter"].setValue(25)
+    widget.form["probability"].value = 0.3
+    widget.form["diameter"].value = 25
     make_model("a-new-one", 0.7)
     widget.refresh_models()
     assert widget.model_box.findText("a-new-one") >= 0
@@ -51,7 +51,7 @@ def test_a_new_model_leaves_choice_and_values_alone(docked):
 def test_a_model_trained_anew_brings_its_own_values(docked):
     widget = docked.widget
     widget.model_box.setCurrentText("mine")
-    widget.form.controls["diameter"].setValue(25)
+    widget.form["diameter"].value = 25
     make_model("mine", 0.7)
     widget.refresh_models()
     assert widget.chosen_model().card.name == "mine"
@@ -67,7 +67,7 @@ def test_segmenting_with_a_model_deleted_meanwhile(
     monkeypatch.setattr(segment_widget, "show_error", told.append)
     viewer.add_image(squares((200, 240)), name="a")
     widget.model_box.setCurrentText("mine")
-    widget.form.controls["diameter"].setValue(25)
+    widget.form["diameter"].value = 25
     press(qtbot, widget)
     wait_until_done(qtbot, widget)
     (layer,) = result_layers(viewer)

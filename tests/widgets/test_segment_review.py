@@ -37,7 +37,7 @@ def test_a_user_looks_through_a_result(docked, qtbot):
     y, x = (round(v) for v in layer.world_to_data(camera.center[1:]))
     near = layer.data[max(y - 3, 0) : y + 4, max(x - 3, 0) : x + 4]
     assert layer.selected_label in near
-    widget.form.controls["probability"].setValue(0.8)
+    widget.form["probability"].value = 0.8
     wait_until_done(qtbot, widget)
     assert result_layers(viewer) == [layer]
     widget.review.next_button.click()
@@ -78,7 +78,7 @@ def test_corrected_labels_stay_and_the_new_ones_are_reviewed(docked, qtbot, slow
     viewer, widget = docked.viewer, docked.widget
     mine = segment_square_image(qtbot, docked, "a")
     mine.data[:5, :5] = 999
-    widget.form.controls["min_area"].setValue(5)
+    widget.form["min_area"].value = 5
     press(qtbot, widget)
     wait_until_done(qtbot, widget)
     fresh = next(layer for layer in result_layers(viewer) if layer != mine)

@@ -20,7 +20,7 @@ def test_labels_corrected_by_hand_are_not_lost(docked, qtbot):
     mine.data[:5, :5] = 999
     mine.refresh()
     corrected = mine.data.copy()
-    widget.form.controls["probability"].setValue(0.7)
+    widget.form["probability"].value = 0.7
     wait_until_done(qtbot, widget)
     layers = result_layers(viewer)
     assert len(layers) == 2
@@ -34,11 +34,11 @@ def test_sliders_relabel_without_the_network(docked, qtbot, slow):
     wait_until_done(qtbot, widget)
     (layer,) = result_layers(viewer)
     before, tiles = int(layer.data.max()), slow.tiles
-    widget.form.controls["min_area"].setValue(10_000)
+    widget.form["min_area"].value = 10_000
     wait_until_done(qtbot, widget)
     assert before > 100
     assert layer.data.max() == 0
-    widget.form.controls["min_area"].setValue(5)
+    widget.form["min_area"].value = 5
     wait_until_done(qtbot, widget)
     assert layer.data.max() == before
     assert len(layer.features) == before
@@ -53,8 +53,8 @@ def test_a_moved_slider_equals_a_fresh_run(docked, qtbot):
     press(qtbot, widget)
     wait_until_done(qtbot, widget)
     for value in (0.3, 0.5, 0.7, 0.8):  # the last one wins
-        widget.form.controls["probability"].setValue(value)
-    widget.more_form.controls["separation"].setValue(0.6)
+        widget.form["probability"].value = value
+    widget.more_form["separation"].value = 0.6
     wait_until_done(qtbot, widget)
     (layer,) = result_layers(viewer)
     fresh = segment(sample.image, probability=0.8, separation=0.6).labels
@@ -69,16 +69,16 @@ def test_the_least_confidence_and_an_accurate_run(docked, qtbot):
     viewer, widget = docked.viewer, docked.widget
     image = load_sample("small").image
     viewer.open_sample("napari-nucleiseg", "small")
-    widget.more_form.controls["accurate"].setChecked(True)
+    widget.more_form["accurate"].value = True
     press(qtbot, widget)
     wait_until_done(qtbot, widget)
     (layer,) = result_layers(viewer)
     np.testing.assert_array_equal(layer.data, segment(image, accurate=True).labels)
     assert layer.metadata["nucleiseg"]["accurate"]
     # The box alone changes nothing that is there: the network has to run for it.
-    widget.more_form.controls["accurate"].setChecked(False)
+    widget.more_form["accurate"].value = False
     assert not widget.is_running
-    widget.more_form.controls["min_confidence"].setValue(0.9)
+    widget.more_form["min_confidence"].value = 0.9
     wait_until_done(qtbot, widget)
     (layer,) = result_layers(viewer)
     assert layer.features["confidence"].min() >= 0.9
@@ -96,7 +96,7 @@ def test_relabelling_a_megapixel_takes_no_network_time(docked, qtbot):
     wait_until_done(qtbot, widget)
     run = time.monotonic() - start
     start = time.monotonic()
-    widget.form.controls["probability"].setValue(0.6)
+    widget.form["probability"].value = 0.6
     wait_until_done(qtbot, widget)
     assert time.monotonic() - start < run
     assert isinstance(viewer.layers[0], Image)

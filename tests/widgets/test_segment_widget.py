@@ -113,7 +113,7 @@ def test_progress_names_stage_and_time_left(docked, qtbot, slow):
     widget = docked.widget
     slow.seconds = 0.1
     docked.viewer.add_image(squares(), name="big")
-    widget.form.controls["diameter"].setValue(20)
+    widget.form["diameter"].value = 20
     press(qtbot, widget)
     qtbot.waitUntil(
         lambda: (
@@ -186,7 +186,7 @@ def test_running_again_updates_the_layer(docked, qtbot):
     wait_until_done(qtbot, widget)
     (layer,) = result_layers(viewer)
     first = layer.data.copy()
-    widget.form.controls["diameter"].setValue(25)
+    widget.form["diameter"].value = 25
     press(qtbot, widget)
     wait_until_done(qtbot, widget)
     assert result_layers(viewer) == [layer]
@@ -294,8 +294,8 @@ def test_every_control_explains_itself(docked):
     controls = [
         *widget.findChildren(QComboBox),
         *widget.findChildren(QPushButton),
-        *widget.form.controls.values(),
-        *widget.more_form.controls.values(),
+        *(control.native for control in widget.form),
+        *(control.native for control in widget.more_form),
     ]
     silent = [
         c.objectName() or c

@@ -8,8 +8,9 @@ A parameter is said once, as a field of a `Record`::
     )
 
 ``json_schema_extra`` may hold ``unit`` (shown behind the number), ``step`` (of a
-control), ``advanced`` (True if a form may fold it away) and ``auto`` (what None stands
-for). A field that may be None is *Auto* then; one of a ``Literal`` is a choice.
+control), ``advanced`` (True if a form may fold it away), ``auto`` (what None stands
+for) and ``start`` (what a control shows first instead of None). A field that may be
+None is *Auto* then; one of a ``Literal`` is a choice.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ class ParamSpec:
         Whether a form may fold it away.
     auto : str
         What None stands for, such as ``"measured"``.
+    start : float or None
+        What a control shows first instead of None; the least value by default.
     choices : tuple of str
         The words allowed; empty if it is not a choice.
     """
@@ -65,6 +68,7 @@ class ParamSpec:
     optional: bool
     advanced: bool
     auto: str
+    start: float | None
     choices: tuple[str, ...]
 
 
@@ -106,5 +110,6 @@ def _spec(kind: type[BaseModel], name: str) -> ParamSpec:
         optional=optional,
         advanced=about.get("advanced", False),
         auto=about.get("auto", "auto"),
+        start=about.get("start", low),
         choices=choices,
     )

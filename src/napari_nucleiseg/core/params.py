@@ -24,7 +24,7 @@ class SegmentParams(Record):
         description="How wide a typical nucleus is, in pixels of the image. Auto "
         "measures it on the image itself; set it if nuclei come out broken into "
         "pieces (too small a value) or merged (too large a value).",
-        json_schema_extra={"unit": "px", "step": 1.0, "auto": "measured"},
+        json_schema_extra={"unit": "px", "step": 1, "auto": "measured", "start": 20},
     )
     probability: float | None = Field(
         default=None,
@@ -55,7 +55,7 @@ class SegmentParams(Record):
         title="Minimum area",
         description="Nuclei that cover fewer pixels than this are left out. Auto "
         "leaves out specks much smaller than a typical nucleus.",
-        json_schema_extra={"unit": "px²", "step": 1},
+        json_schema_extra={"unit": "px²", "step": 1, "start": 30},
     )
     min_confidence: float | None = Field(
         default=None,
@@ -102,25 +102,7 @@ class TrainParams(Record):
         title="Time limit",
         description="Stop after this many minutes, whatever the epochs. Auto sets no "
         "limit.",
-        json_schema_extra={"unit": "min", "step": 1.0},
-    )
-    augmentation: float = Field(
-        default=0.7,
-        ge=0.0,
-        le=2.0,
-        title="Augmentation",
-        description="How strongly patches are varied in size, contrast, colour and "
-        "noise. 0 only flips and turns them; more helps with few images.",
-        json_schema_extra={"step": 0.1, "advanced": True},
-    )
-    own_scale: float = Field(
-        default=0.5,
-        ge=0.0,
-        le=1.0,
-        title="Own scale",
-        description="The share of patches that keep about the scale of their image; "
-        "in the others nuclei are brought to about the model's diameter.",
-        json_schema_extra={"step": 0.1, "advanced": True},
+        json_schema_extra={"unit": "min", "step": 1.0, "start": 10.0},
     )
     learning_rate: float = Field(
         default=2e-4,
@@ -172,7 +154,7 @@ class TrainParams(Record):
         title="Batch size",
         description="How many patches the network sees before it corrects itself. "
         "Fewer take less memory.",
-        json_schema_extra={"unit": "patches", "advanced": True},
+        json_schema_extra={"advanced": True},
     )
     patch_size: int = Field(
         default=192,
@@ -182,6 +164,33 @@ class TrainParams(Record):
         description="Side of the square patches cut from the images for training. "
         "Smaller ones take less memory and time.",
         json_schema_extra={"unit": "px", "step": 32, "advanced": True},
+    )
+    augmentation: float = Field(
+        default=0.7,
+        ge=0.0,
+        le=2.0,
+        title="Augmentation",
+        description="How strongly patches are varied in size, contrast, colour and "
+        "noise. 0 only flips and turns them; more helps with few images.",
+        json_schema_extra={"step": 0.1, "advanced": True},
+    )
+    own_scale: float = Field(
+        default=0.5,
+        ge=0.0,
+        le=1.0,
+        title="Own scale",
+        description="The share of patches that keep about the scale of their image; "
+        "in the others nuclei are brought to about the model's diameter.",
+        json_schema_extra={"step": 0.1, "advanced": True},
+    )
+    diameter: float | None = Field(
+        default=None,
+        ge=4.0,
+        le=200.0,
+        title="Nuclear diameter",
+        description="The diameter that most nuclei are brought to for training. Auto "
+        "is that of the model it goes on from.",
+        json_schema_extra={"unit": "px", "advanced": True},
     )
     validation_share: float = Field(
         default=0.2,
@@ -228,15 +237,6 @@ class TrainParams(Record):
         description="The kept network is a running average of the training one; "
         "closer to 1 averages over more steps, 0 turns averaging off.",
         json_schema_extra={"advanced": True},
-    )
-    diameter: float | None = Field(
-        default=None,
-        ge=4.0,
-        le=200.0,
-        title="Nuclear diameter",
-        description="The diameter that most nuclei are brought to for training. Auto "
-        "is that of the model it goes on from.",
-        json_schema_extra={"unit": "px", "advanced": True},
     )
     seed: int = Field(
         default=1,

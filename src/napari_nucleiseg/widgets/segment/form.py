@@ -65,14 +65,8 @@ class SegmentForm(QWidget):
         self.model_line = QLabel()
         self.model_line.setWordWrap(True)
         self.model_line.setObjectName("model_line")
-        self.form = ParamForm(
-            SegmentParams,
-            ("diameter", "probability", "min_area"),
-            auto=("diameter", "min_area"),
-        )
-        self.more_form = ParamForm(
-            SegmentParams, ("separation", "min_confidence", "accurate")
-        )
+        self.form = ParamForm(SegmentParams, advanced=False)
+        self.more_form = ParamForm(SegmentParams, advanced=True)
         self.reset_button = QPushButton("Back to the model's own values")
         self.reset_button.setToolTip(
             "Set every value to what the model was tested with, and the diameter to "
@@ -94,14 +88,14 @@ class SegmentForm(QWidget):
         inside = QWidget()
         column = QVBoxLayout(inside)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.more_form)
+        column.addWidget(self.more_form.native)
         column.addWidget(self.reset_button)
         self.advanced = QCollapsible("Advanced", expandedIcon="▾", collapsedIcon="▸")
         self.advanced.addWidget(inside)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(top)
-        for widget in (self.model_line, self.form, self.advanced):
+        for widget in (self.model_line, self.form.native, self.advanced):
             layout.addWidget(widget)
 
     def _connect(self) -> None:
@@ -122,8 +116,8 @@ class SegmentForm(QWidget):
         )
         self.model_box.currentIndexChanged.connect(self._on_model_chosen)
         self.reset_button.clicked.connect(self.reset_values)
-        self.form.changed.connect(self.value_changed)
-        self.more_form.changed.connect(self.value_changed)
+        self.form.param_changed.connect(self.value_changed.emit)
+        self.more_form.param_changed.connect(self.value_changed.emit)
         # The viewer outlives the form.
         self.destroyed.connect(functools.partial(_let_go, callbacks))
 
@@ -223,13 +217,10 @@ class SegmentForm(QWidget):
             for name, value in self._values().items()
             if name in before and value != before[name]
         }
-        forms = (self.form, self.more_form)
-        for form in forms:
-            form.blockSignals(True)
-        self.reset_values()
-        for form in forms:
-            form.set_values(mine)
-            form.blockSignals(False)
+        with self.form.param_changed.blocked(), self.more_form.param_changed.blocked():
+            self.reset_values()
+            for form in (self.form, self.more_form):
+                form.set_values(mine)
 
     def reset_values(self) -> None:
         """Set the thresholds to the chosen model's own, and the diameter to Auto."""

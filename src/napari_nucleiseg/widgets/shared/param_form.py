@@ -1,152 +1,188 @@
-"""A form for a settings class, made from its fields."""
+"""A form for the parameters of a settings class, made from its fields."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QDoubleSpinBox,
-    QFormLayout,
-    QLabel,
-    QSpinBox,
-    QWidget,
-)
-from superqt import QLabeledDoubleSlider
+from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, create_widget
+from magicgui.widgets.bases import ValuedContainerWidget, ValueWidget
+from psygnal import Signal
+from pydantic import BaseModel
+from qtpy.QtWidgets import QAbstractSpinBox, QWidget
 
 from napari_nucleiseg.core.parameter import ParamSpec, parameter_specs
 
-
-class _PlainSpinBox(QDoubleSpinBox):
-    """A box for numbers over many powers of ten, without trailing zeros."""
-
-    def textFromValue(self, value: float) -> str:
-        """Return the number as it is read."""
-        return f"{value:g}"
+#: A number over many powers of ten, such as a learning rate, has so many decimals.
+_MANY_DECIMALS = 7
 
 
-def _control(spec: ParamSpec) -> QWidget:
-    """Return a control for one value."""
-    if spec.kind is bool:
-        return QCheckBox()
-    if spec.choices:
-        combo = QComboBox()
-        for choice in spec.choices:
-            combo.addItem(choice.capitalize(), choice)
-        return combo
-    whole = spec.kind is int
-    if not whole and (spec.high or 0) <= 1 and spec.step:
-        slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
-        slider.setRange(spec.low, spec.high)
-        slider.setSingleStep(spec.step)
-        slider.setDecimals(2)
-        return slider
-    if whole:
-        box = QSpinBox()
-    else:
-        box = QDoubleSpinBox() if spec.step else _PlainSpinBox()
-        box.setDecimals(1 if spec.step else 7)
-    kind = int if whole else float
-    if spec.step:
-        box.setSingleStep(kind(spec.step))
-    elif not whole:
-        # Values over many powers of ten, such as a learning rate.
-        box.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
-    box.setRange(kind(spec.low or 0), kind(spec.high or 0))
-    if spec.unit:
-        box.setSuffix(f" {spec.unit}")
-    box.setKeyboardTracking(False)
-    return box
+class AutoNumber(ValuedContainerWidget):
+    """A number that may be left to the program: a box to tick, and the number.
+
+    Its ``value`` is None while *Auto* is ticked.
+
+    Parameters
+    ----------
+    spec : ParamSpec
+        The parameter.
+    **options
+        As for any magicgui widget.
+
+    Attributes
+    ----------
+    auto, number : magicgui widgets
+        The box and the number; the number is shown when the box is not ticked, and
+        may be given a value before that.
+    """
+
+    def __init__(self, spec: ParamSpec, **options: Any) -> None:
+        self.auto = CheckBox(text="Auto", value=True)
+        self.number = _number(spec)
+        self.number.visible = False
+        super().__init__(
+            layout="horizontal",
+            labels=False,
+            widgets=[self.auto, self.number],
+            **options,
+        )
+        self.margins = (0, 0, 0, 0)
+        self.auto.changed.connect(self._on_auto_changed)
+        self.number.changed.connect(self._on_number_changed)
+
+    def get_value(self) -> Any:
+        """Return the number, or None."""
+        return None if self.auto.value else self.number.value
+
+    def set_value(self, value: Any) -> None:
+        """Take a number, or None."""
+        before = self.get_value()
+        with self.changed.blocked():
+            if value is not None:
+                self.number.value = value
+            self.auto.value = value is None
+        if value != before:
+            self.changed.emit(value)
+
+    def _on_auto_changed(self, auto: bool) -> None:
+        self.number.visible = not auto
+        self.changed.emit(self.get_value())
+
+    def _on_number_changed(self, number: float) -> None:
+        if not self.auto.value:
+            self.changed.emit(number)
 
 
-class ParamForm(QWidget):
-    """Rows of label and control for some fields of a settings class.
+class ParamForm(Container):
+    """Controls for the parameters of a settings class, each with label and tooltip.
+
+    ``form["epochs"]`` is the magicgui widget of a parameter; ``form.native`` goes into
+    a Qt layout. Numbers that may be None have a box *Auto* (see `AutoNumber`), but
+    those from 0 to 1: they are sliders, and their None is for the program to replace.
 
     Parameters
     ----------
     kind : type
         The class; see `core.params`.
-    names : sequence of str
-        Fields to show, in order.
-    auto : collection of str
-        Fields that may be None; the lowest position of their control reads "Auto".
-    parent : QWidget, optional
-        See Qt.
+    advanced : bool, optional
+        True for the advanced parameters only, False for the others; all if not given.
+    leave_out : collection of str
+        Parameters that have no control.
+
+    Attributes
+    ----------
+    param_changed : psygnal.Signal
+        Emitted with a parameter's name when the user or the program changed it.
+
+    Examples
+    --------
+    >>> form = ParamForm(TrainParams, advanced=False)
+    >>> form.param_changed.connect(print)
+    >>> form.set_values({"epochs": 3})
+    epochs
+    >>> form.values()
+    {'epochs': 3, 'minutes': None}
     """
 
-    #: Emitted with a field's name when the user or a program changed it.
-    changed = Signal(str)
+    param_changed = Signal(str)
 
     def __init__(
         self,
-        kind: type,
-        names: tuple[str, ...],
+        kind: type[BaseModel],
         *,
-        auto: tuple[str, ...] = (),
-        parent: QWidget | None = None,
+        advanced: bool | None = None,
+        leave_out: Collection[str] = (),
     ) -> None:
-        super().__init__(parent)
-        specs = {spec.name: spec for spec in parameter_specs(kind)}
-        layout = QFormLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self.controls: dict[str, Any] = {}
-        self._auto = auto
-        for name in names:
-            spec = specs[name]
-            control: Any = _control(spec)
-            if name in auto:
-                # One step below the lowest value stands for None.
-                step = control.singleStep()
-                low = control.minimum()
-                control.setMinimum(max(low - step, 0) if low > 0 else low - step)
-                control.setSpecialValueText("Auto")
-                control.setValue(control.minimum())
-            control.setToolTip(spec.tip)
-            control.setObjectName(name)
-            label = QLabel(spec.label)
-            label.setToolTip(spec.tip)
-            label.setBuddy(control)
-            layout.addRow(label, control)
-            self.controls[name] = control
-            if isinstance(control, QComboBox):
-                moved = control.currentIndexChanged
-            elif isinstance(control, QCheckBox):
-                moved = control.toggled
-            else:
-                moved = control.valueChanged
-            moved.connect(lambda *_, n=name: self.changed.emit(n))
+        self._specs = {
+            spec.name: spec
+            for spec in parameter_specs(kind)
+            if advanced in (None, spec.advanced) and spec.name not in leave_out
+        }
+        super().__init__()
+        # Added later, labels are given one width.
+        self.extend([_control(spec) for spec in self._specs.values()])
+        self.margins = (0, 0, 0, 0)
+        for name in self._specs:
+            self[name].changed.connect(lambda *_, n=name: self.param_changed.emit(n))
 
     def values(self) -> dict[str, Any]:
-        """Return the fields' values; None where a control reads "Auto"."""
-        found = {}
-        for name, control in self.controls.items():
-            if isinstance(control, QComboBox):
-                found[name] = control.currentData()
-                continue
-            if isinstance(control, QCheckBox):
-                found[name] = control.isChecked()
-                continue
-            value = control.value()
-            if name in self._auto and value == control.minimum():
-                value = None
-            elif isinstance(value, float):
-                value = round(value, 9)
-            found[name] = value
-        return found
+        """Return the value of each parameter; None for *Auto*."""
+        return {
+            # A slider has more places than it shows.
+            name: round(value, 2 if _is_slider(spec) else _MANY_DECIMALS)
+            if isinstance(value := self[name].value, float)
+            else value
+            for name, spec in self._specs.items()
+        }
 
     def set_values(self, values: Mapping[str, Any]) -> None:
-        """Put values into the controls that are here; None is "Auto"."""
-        for name, control in self.controls.items():
-            if name not in values:
-                continue
-            value = values[name]
-            if isinstance(control, QComboBox):
-                control.setCurrentIndex(control.findData(value))
-            elif isinstance(control, QCheckBox):
-                control.setChecked(bool(value))
-            else:
-                control.setValue(control.minimum() if value is None else value)
+        """Take the values of the parameters that are here; others are left out."""
+        for name in self._specs:
+            if name in values:
+                self[name].value = values[name]
+
+
+def _is_slider(spec: ParamSpec) -> bool:
+    return spec.kind is float and spec.step is not None and (spec.high or 0) <= 1
+
+
+def _control(spec: ParamSpec) -> Any:
+    widget: Any
+    if spec.kind is bool:
+        widget = CheckBox(text=spec.label, value=bool(spec.default))
+    elif spec.choices:
+        choices = [(choice.capitalize(), choice) for choice in spec.choices]
+        widget = ComboBox(choices=choices, value=spec.default)
+    elif spec.optional and not _is_slider(spec):
+        widget = AutoNumber(spec)
+        widget.value = spec.default
+    else:
+        widget = _number(spec)
+    widget.name, widget.tooltip = spec.name, spec.tip
+    if spec.kind is not bool:  # its text is its label
+        widget.label = f"{spec.label} ({spec.unit})" if spec.unit else spec.label
+    # What covers the widget is silent by itself: a slider's box, for one.
+    for part in (widget.native, *widget.native.findChildren(QWidget)):
+        part.setToolTip(spec.tip)
+    widget.native.setObjectName(spec.name)
+    return widget
+
+
+def _number(spec: ParamSpec) -> ValueWidget:
+    """Return a control that takes the numbers allowed, and no other."""
+    start = spec.start if spec.default is None else spec.default
+    options: dict[str, Any] = {"min": spec.low, "max": spec.high, "step": spec.step}
+    if _is_slider(spec):
+        options["widget_type"] = "FloatSlider"
+    many = spec.kind is float and spec.step is None
+    if many:
+        options["step"] = 10.0**-_MANY_DECIMALS
+    widget: Any = create_widget(value=start, annotation=spec.kind, options=options)
+    if many:
+        widget.adaptive_step = True
+    elif isinstance(widget, FloatSpinBox):
+        widget.native.setDecimals(1)
+    if isinstance(widget.native, QAbstractSpinBox):
+        # So that 3 is not taken for the number while 30 is being typed.
+        widget.native.setKeyboardTracking(False)
+    return widget

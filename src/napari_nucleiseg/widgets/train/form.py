@@ -37,21 +37,8 @@ from napari_nucleiseg.widgets.train.sources import SourcesPanel
 #: The check before training waits for painting to come to rest, milliseconds.
 SETTLE_MS = 400
 
-_FIRST = ("epochs", "minutes")
-_MORE = (
-    "learning_rate",
-    "schedule",
-    "plateau_patience",
-    "patience",
-    "steps_per_epoch",
-    "batch_size",
-    "patch_size",
-    "augmentation",
-    "validation_share",
-    "rehearsal",
-    "blend",
-    "seed",
-)
+#: Parameters for the shell and the Python API alone.
+_LEFT_OUT = ("own_scale", "weight_decay", "ema_momentum", "diameter")
 
 _ICONS = {"error": "⛔", "warning": "⚠", "note": "•"}
 
@@ -111,11 +98,8 @@ class TrainForm(QWidget):
         self.name_edit.setToolTip(
             "What the new model is called: letters, digits, - and _."
         )
-        self.form = ParamForm(TrainParams, _FIRST, auto=("minutes",))
-        self.more_form = ParamForm(TrainParams, _MORE, auto=("patience",))
-        defaults = TrainParams().model_dump()
-        self.form.set_values(defaults)
-        self.more_form.set_values(defaults)
+        self.form = ParamForm(TrainParams, advanced=False)
+        self.more_form = ParamForm(TrainParams, advanced=True, leave_out=_LEFT_OUT)
         self.estimate_line = QLabel()
         self.estimate_line.setWordWrap(True)
         self._settle = QTimer(self)
@@ -130,13 +114,13 @@ class TrainForm(QWidget):
         model_form.addRow("Start from", self.base_box)
         model_form.addRow(self.pretrained_box)
         model_form.addRow("Call it", self.name_edit)
-        self.advanced = folded("Advanced", self.more_form)
+        self.advanced = folded("Advanced", self.more_form.native)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         for widget in (self.sources, self.check_line, self.split_button):
             column.addWidget(widget)
         column.addLayout(model_form)
-        for widget in (self.form, self.advanced, self.estimate_line):
+        for widget in (self.form.native, self.advanced, self.estimate_line):
             column.addWidget(widget)
         self.split_button.hide()
 
@@ -146,8 +130,8 @@ class TrainForm(QWidget):
         self.split_button.clicked.connect(self._on_split_clicked)
         self.base_box.currentIndexChanged.connect(self._on_base_chosen)
         self.name_edit.textChanged.connect(lambda *_: self.changed.emit())
-        self.form.changed.connect(self._on_value_changed)
-        self.more_form.changed.connect(self._on_value_changed)
+        self.form.param_changed.connect(self._on_value_changed)
+        self.more_form.param_changed.connect(self._on_value_changed)
 
     # ---- what is learnt from -----------------------------------------------------
 
