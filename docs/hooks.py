@@ -65,7 +65,8 @@ def parameter_table(match: re.Match[str]) -> str:
     ]
     for spec in parameter_specs(getattr(params, match[1])):
         unit = f" {spec.unit}" if spec.unit else ""
-        default = "Auto" if spec.default is None else spec.default
+        auto = f"Auto ({spec.auto})" if spec.auto else "Auto"
+        default = auto if spec.default is None else spec.default
         if spec.choices:
             limits = ", ".join(spec.choices)
         elif spec.low is not None:
