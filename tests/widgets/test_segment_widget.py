@@ -8,7 +8,7 @@ import pytest
 from napari_nucleiseg import segment
 from napari_nucleiseg.cli import main
 from napari_nucleiseg.core.score.matching import score_image
-from napari_nucleiseg.io.images import read_labels
+from napari_nucleiseg.io.pair_reading import read_labels
 from napari_nucleiseg.io.sample_data import load_sample
 
 from .conftest import press, result_layers, squares, wait_until_done

@@ -5,16 +5,20 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_nucleiseg.cli.terminal import complain
+from napari_nucleiseg.io.atomic import reason_of
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
     """Add the options of `nucleiseg score`, and what runs it."""
     sub.description = (
-        "Compare predicted with true labels. Files belong together by name: X.tif, "
-        "X_labels.tif or X_masks.tif in either folder."
+        "Compare predicted with true labels. Files belong together by name, as for "
+        "training: X.tif, X_labels.tif or X_masks.tif in either folder."
     )
     sub.add_argument("--labels", required=True, type=Path, metavar="DIR", help="truth")
     sub.add_argument(
@@ -24,46 +28,28 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     sub.set_defaults(run=_score)
 
 
-#: What may stand behind an image's name in the name of its labels.
-_LABEL_ENDINGS = ("_labels", "_masks", "_mask")
-
-
-def _label_files(folder: Path) -> dict[str, Path]:
-    """Return the label files of a folder by the name of their image."""
-    from napari_nucleiseg.io.images import PICTURE_SUFFIXES, TIFF_SUFFIXES
-
-    if not folder.is_dir():
-        raise ValueError(f"there is no folder {folder}")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in (*TIFF_SUFFIXES, *PICTURE_SUFFIXES[:1]):
-            continue
-        stem = path.stem
-        for ending in _LABEL_ENDINGS:
-            stem = stem.removesuffix(ending)
-        # Beside X_labels.tif a plain X.tif is the image.
-        if stem not in found or path.stem != stem:
-            found[stem] = path
-    return found
-
-
 def _score(args: argparse.Namespace) -> int:
     from napari_nucleiseg.core.score.matching import score_image, summarise
-    from napari_nucleiseg.io.images import read_labels
+    from napari_nucleiseg.io.pairs import find_label_files
 
-    truths, predictions = _label_files(args.labels), _label_files(args.predictions)
+    truths = find_label_files(args.labels)
+    predictions = find_label_files(args.predictions)
     if not truths:
         raise ValueError(f"there are no label images in {args.labels}")
     scores, failed = {}, 0
-    for name, path in truths.items():
+    for name, files in truths.items():
         try:
             if name not in predictions:
-                raise ValueError(f"has no counterpart in {args.predictions}")
-            scores[name] = score_image(
-                read_labels(path), read_labels(predictions[name])
-            )
-        except (OSError, ValueError) as e:
-            complain(f"{path}: {e}")
+                raise ValueError(
+                    f"{files[0]}: has no counterpart in {args.predictions}"
+                )
+            truth, found = _read_one(files), _read_one(predictions[name])
+            try:
+                scores[name] = score_image(truth, found)
+            except ValueError as e:
+                raise ValueError(f"{files[0]}: {e}") from e
+        except (OSError, ValueError, MemoryError) as e:
+            complain(str(e))
             failed += 1
     if not scores:
         return 1
@@ -82,6 +68,20 @@ def _score(args: argparse.Namespace) -> int:
     else:
         print(format_score(summary))
     return 1 if failed else 0
+
+
+def _read_one(files: list[Path]) -> np.ndarray:
+    """Read the one label file of an image; errors name it."""
+    from napari_nucleiseg.core.labels.annotations import to_labels
+    from napari_nucleiseg.io.pair_reading import read_labels
+
+    if len(files) > 1:
+        names = " and ".join(str(path) for path in files)
+        raise ValueError(f"{names} are labels of one image; one file is wanted")
+    try:
+        return to_labels(read_labels(files[0]), files[0].stem)
+    except (OSError, ValueError, MemoryError) as e:
+        raise ValueError(f"{files[0]}: {reason_of(e)}") from e
 
 
 def format_score(summary: dict[str, Any]) -> str:

@@ -114,23 +114,6 @@ def read_image(
     return ImageFile(data, False, axis, axes, count)
 
 
-def read_labels(path: Path) -> np.ndarray:
-    """Read a label image of whole numbers, ``(…, y, x)``.
-
-    Raises
-    ------
-    ValueError
-        If the file does not hold labels.
-    """
-    found = read_image(path)
-    if found.rgb or found.data.dtype.kind not in "biu":
-        raise ValueError(
-            "must hold one whole number a pixel; received "
-            f"{found.data.dtype} of shape {found.data.shape}"
-        )
-    return found.data.astype(np.int64)
-
-
 def write_labels(path: Path, labels: np.ndarray) -> None:
     """Write labels as a compressed TIFF: uint16, or uint32 above 65,535 nuclei.
 

@@ -1,4 +1,4 @@
-"""An image file and its labels, each read for training."""
+"""An image file and its labels, each read to train on or to score."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _channel_axis(found: ImageFile, shape: tuple[int, ...]) -> int | None:
 
 
 def read_labels(path: Path) -> np.ndarray:
-    """Read labels to train on.
+    """Read labels, to train on or to score.
 
     Parameters
     ----------
@@ -107,7 +107,8 @@ def read_labels(path: Path) -> np.ndarray:
         raise ValueError(
             "must not be JPEG, which changes the numbers; save labels as TIFF or PNG"
         )
-    found = read_image(path)
+    # A palette gives numbers their colours on a screen; labels are the numbers.
+    found = read_image(path, palette=False)
     axis = found.data.ndim - 1 if found.rgb else found.channel_axis
     if axis is None:
         return found.data

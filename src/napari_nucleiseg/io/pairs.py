@@ -194,6 +194,43 @@ def find_pairs(
     return PairFiles(tuple(pairs), tuple(findings))
 
 
+def find_label_files(folder: str | os.PathLike[str]) -> dict[str, list[Path]]:
+    """Find the label files of a folder, by the name of the image they belong to.
+
+    Parameters
+    ----------
+    folder : path
+        With X.tif (or .png), or X with one of `LABEL_ENDINGS`; beside the latter,
+        X.tif and X_image.tif are taken for the image, and left out.
+
+    Returns
+    -------
+    dict of str to list of pathlib.Path
+        More than one file for a name is an ambiguity, which is the caller's to name.
+
+    Raises
+    ------
+    ValueError
+        If there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"There is no folder {folder}.")
+    files = [
+        path
+        for path in list_files(folder, (*TIFF_SUFFIXES, ".png"))
+        if not path.stem.endswith(_NOT_IMAGES)
+    ]
+    groups = _group(
+        files,
+        lambda path: _without(_without(path.stem, LABEL_ENDINGS), IMAGE_ENDINGS),
+    )
+    return {
+        name: [path for path in group if path.stem.endswith(LABEL_ENDINGS)] or group
+        for name, group in groups.items()
+    }
+
+
 def load_pairs(
     files: Iterable[PairFile],
     *,
