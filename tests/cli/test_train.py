@@ -122,7 +122,7 @@ def test_the_outcome_as_json(folder, engine, own_models):
             ["--images", "HERE", "--recipe", "unet", "--no-pretrained"],
             "--no-pretrained has nothing to leave out",
         ),
-        (["--images", "HERE", "--resume"], "holds no training to go on with"),
+        (["--images", "HERE", "--resume"], "holds no training to resume"),
     ],
 )
 def test_what_does_not_go_together_is_said_at_once(folder, engine, argv, message):

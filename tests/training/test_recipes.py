@@ -209,5 +209,5 @@ def test_it_is_resumed_at_the_stage_that_was_interrupted(data, trainings, tmp_pa
         ValueError, match=r"not one of the recipe 'unet'; it is of 'two'"
     ):
         RECIPES["unet"].run(data, output, resume=True)
-    with pytest.raises(ValueError, match="no training to go on with"):
+    with pytest.raises(ValueError, match="no training to resume"):
         two_stages().run(data, tmp_path / "other", resume=True)

@@ -187,7 +187,7 @@ def fake(monkeypatch):
     [
         ("Stop and keep the best", True, "released"),
         ("Discard it", True, "killed"),
-        ("Go on training", False, None),
+        ("Continue training", False, None),
     ],
 )
 def test_closing_napari_asks_what_shall_become_of_it(

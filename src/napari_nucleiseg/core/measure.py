@@ -1,4 +1,4 @@
-"""One row of figures per nucleus."""
+"""Area, centroid, intensity and confidence of each nucleus."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def measure(
                 f"The image must have the labels' shape {labels.shape}; received "
                 f"{image.shape}."
             )
-    # Only the pixels of nuclei are looked at, once.
+    # Only the pixels of nuclei are visited, and only once.
     inside = np.flatnonzero(labels)
     owner = labels.ravel()[inside]
     areas = np.bincount(owner, minlength=n + 1)[1:]

@@ -1,4 +1,4 @@
-"""How long work tells whoever started it where it is, and asks whether to go on."""
+"""How long-running work reports its progress, and asks whether to continue."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Progress:
 
 
 class Monitor(Protocol):
-    """What the core asks of whoever watches it: a widget, a terminal, a test."""
+    """What follows a piece of work and may stop it: a widget, a terminal, a test."""
 
     def report(self, progress: Progress) -> None:
-        """Take note of where the work stands."""
+        """Take note of the progress."""
 
     def should_stop(self) -> bool:
         """Return True to have the work stop at the next tile or batch."""

@@ -17,7 +17,7 @@ from napari_nucleiseg.networks.architectures import ARCHITECTURES
 
 
 def complete_maps(maps: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Bring a network's maps to the three that nuclei are separated by.
+    """Convert a network's maps to the three that nuclei are separated by.
 
     A network that knows only nucleus and background gives no distance: the watershed
     then works on the probability of nucleus itself, which falls towards the borders,
@@ -147,7 +147,7 @@ _loading = threading.Lock()
 
 
 def load_model(model: str | os.PathLike[str] = DEFAULT_MODEL) -> LitePredictor:
-    """Load a model, or hand out the one that is loaded already.
+    """Load a model, or return the one that is already loaded.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def load_model(model: str | os.PathLike[str] = DEFAULT_MODEL) -> LitePredictor:
     found = find_model(model)
     with _loading:
         predictor = _loaded.get(found.folder)
-        # The card holds the files' hashes too: any change loads it anew.
+        # The card holds the files' hashes too: any change reloads it.
         if predictor is None or predictor.model.card != found.card:
             predictor = _loaded[found.folder] = LitePredictor(found)
         return predictor

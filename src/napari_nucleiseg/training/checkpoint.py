@@ -1,4 +1,4 @@
-"""The state of a training on disk, so that it can go on after whatever ended it."""
+"""The state of a training on disk, from which it can be resumed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from napari_nucleiseg.io.atomic import write_whole
 
 @dataclass
 class TrainState:
-    """What a training needs to go on exactly where an epoch ended.
+    """What a training needs to resume exactly where an epoch ended.
 
     Parameters
     ----------
     weights, optimizer, average : list of numpy.ndarray
-        Of the network, of its optimizer, and the running average of the weights.
+        Of the network, of its optimizer, and the moving average of the weights.
     history : list of dict
-        One row an epoch so far.
+        One row for each epoch so far.
     values : dict
         Small values: the learning rate's factor, epochs since the best, minutes used,
         updates of the average, and the like.

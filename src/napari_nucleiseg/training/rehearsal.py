@@ -1,7 +1,7 @@
 """Packaged crops of many kinds of image, mixed in so that a tuned model forgets none.
 
-They are from the 2018 Data Science Bowl (BBBC038, CC0), from the images that the
-bundled model was trained on.
+They are from the images of the 2018 Data Science Bowl that the bundled model was
+trained on; NOTICES.md has source and licence.
 """
 
 from __future__ import annotations

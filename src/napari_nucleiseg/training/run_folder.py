@@ -1,8 +1,8 @@
-"""A training on disk: what it was asked to do, where it is, and what came of it.
+"""A training on disk: what it was asked to do, how far it is, and its outcome.
 
 Whoever starts a training (a window, a terminal) writes the folder; whoever trains (the
-same process, or one of its own) works in it. So a training can go on after a crash, and
-nothing but the folder's path has to pass between the two.
+same process, or one of its own) works in it. So a training can be resumed after a
+crash, and nothing but the folder's path has to pass between the two.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ class RunFolder:
             (self.path / _OWNER).write_text(json.dumps(owner), encoding="utf-8")
 
     def release(self) -> None:
-        """Give the training up, for another process to take."""
+        """Release the training, for another process to take."""
         self._lock.release()
 
     @property
@@ -235,7 +235,7 @@ class RunFolder:
         try:
             return Order.from_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError as e:
-            raise ValueError(f"{self.path} holds no training to go on with.") from e
+            raise ValueError(f"{self.path} holds no training to resume.") from e
         except ValueError as e:
             raise ValueError(f"{path} is damaged: {e}") from e
 

@@ -171,7 +171,7 @@ def test_what_cannot_be_split_is_an_error_unless_it_need_not_be():
     for number in range(6):  # rings round one another
         labels[number * 7 : 90 - number * 7, number * 7 : 90 - number * 7] = number + 1
     image = labels * 10
-    assert "cannot be parted" in text(check(Pair(image, labels, "rings")), "split")
+    assert "cannot be split" in text(check(Pair(image, labels, "rings")), "split")
     assert check(Pair(image, labels, "rings"), share=None).usable
 
 

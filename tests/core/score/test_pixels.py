@@ -62,7 +62,7 @@ def test_the_table_holds_every_figure():
 def test_bad_input_is_told():
     with pytest.raises(ValueError, match=r"received \(1, 8\) and \(8,\)"):
         confusion(TRUTH, FOUND[0])
-    with pytest.raises(ValueError, match="mask of what is known"):
+    with pytest.raises(ValueError, match="annotation mask"):
         confusion(TRUTH, FOUND, np.ones((2, 2), bool))
     with pytest.raises(ValueError, match="at least one pixel"):
         classification_report(np.zeros((2, 2)))

@@ -1,1 +1,1 @@
-"""Labels drawn by hand: pairs with an image, what is known, checks, held-out parts."""
+"""Labels to learn from: pairs, annotation masks, the check, the validation set."""

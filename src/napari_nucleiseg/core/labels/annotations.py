@@ -1,4 +1,4 @@
-"""What a user has painted, as pairs to train on: planes, and what is known."""
+"""What a user has painted, as pairs to train on: planes and annotation masks."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import scipy.ndimage as ndi
 
 from napari_nucleiseg.core.labels.pairs import Pair, median_diameter
 
-#: What is known round a painted nucleus if only the painted is known: this share of
+#: The rim that counts around a painted nucleus if only some are painted: this share of
 #: the median diameter, and at least so many pixels. The network has to see where a
-#: nucleus ends, so the rim is wider than the pixel or two by which outlines are
-#: drawn too tight, and holds the two pixels that make a contact; it is no wider,
-#: since an unpainted neighbour may begin there, and would be taught as background.
+#: nucleus ends, so the rim is wider than the pixel or two by which outlines are drawn
+#: too tight, and holds the two pixels that make a contact; it is no wider, since an
+#: unpainted neighbour may begin there, and would be learnt as background.
 RIM_SHARE, LEAST_RIM = 0.1, 2.0
 
 #: A nucleus that reaches the edge of the region that is complete, with no more than
@@ -30,7 +30,7 @@ def stack_name(name: str) -> str:
 
 
 def to_labels(labels: np.ndarray, name: str = "") -> np.ndarray:
-    """Return labels as int32, or say why they are none.
+    """Return labels as int32; raise an error if they cannot be labels.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def to_labels(labels: np.ndarray, name: str = "") -> np.ndarray:
         wrong = ~np.isfinite(labels) | (labels != np.floor(labels))
         if wrong.any():
             raise ValueError(
-                f"{whose} must be whole numbers, one a nucleus; received "
+                f"{whose} must be whole numbers, one for each nucleus; received "
                 f"{labels[wrong][0]:g}. Is this an image?"
             )
     if labels.dtype.kind != "b" and labels.min() < 0:
@@ -121,7 +121,7 @@ def split_planes(
     if rgb:
         if image.ndim < 3 or image.shape[-1] not in (3, 4):
             raise ValueError(
-                f"The colour image {name} must have 3 or 4 values a pixel on its "
+                f"The colour image {name} must have 3 or 4 values per pixel on its "
                 f"last axis; received shape {image.shape}."
             )
         image = image[..., :3]
@@ -140,8 +140,8 @@ def split_planes(
         known = np.asarray(known, bool)
         if _strip(known.shape) not in (planes, planes[-2:]):
             raise ValueError(
-                f"The mask of what is known of {name} must have the labels' shape "
-                f"{planes} or be one plane of it; received {known.shape}."
+                f"The annotation mask of {name} must have the labels' shape {planes} "
+                f"or be one plane of it; received {known.shape}."
             )
         masks = list(
             np.broadcast_to(known.reshape(_strip(known.shape)), planes).reshape(
@@ -169,7 +169,7 @@ def _strip(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def known_from_paint(labels: np.ndarray, *, rim: float | None = None) -> np.ndarray:
-    """Return what is known if only what is painted is: the nuclei and a narrow rim.
+    """Return the annotation mask if only some nuclei are painted: these, with a rim.
 
     Parameters
     ----------
@@ -192,12 +192,12 @@ def known_from_paint(labels: np.ndarray, *, rim: float | None = None) -> np.ndar
 
 
 def known_inside(labels: np.ndarray, region: np.ndarray) -> np.ndarray:
-    """Return what is known if a region is complete: every pixel in it, none outside.
+    """Return the annotation mask of a complete region: its pixels, none outside.
 
-    Nuclei outside the region are not used although they are there: often they are
-    what a model found and nobody has looked at yet. Of a nucleus painted across the
-    region's edge the part inside is known. One that ends at the edge may go on
-    beyond it, so that its true shape is not known: it is left out.
+    Nuclei outside the region are not used: often they are what a model found and nobody
+    has checked. Of a nucleus painted across the region's edge, the part inside counts.
+    One that ends at the edge may extend beyond it, so that its true shape is unknown:
+    it is left out.
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ def known_inside(labels: np.ndarray, region: np.ndarray) -> np.ndarray:
 
 
 def known_nuclei(pair: Pair) -> np.ndarray:
-    """Return the labels of the nuclei that count: at least half of each is known."""
+    """Return the labels of nuclei at least half of which the annotation mask covers."""
     area = np.bincount(pair.labels.ravel())
     inside = area if pair.known is None else np.bincount(pair.labels[pair.known])
     inside = np.pad(inside, (0, area.size - inside.size))

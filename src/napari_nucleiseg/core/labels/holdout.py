@@ -1,4 +1,4 @@
-"""Part of what is painted is held out of training, to judge what came of it."""
+"""Hold out part of the painted nuclei as the validation set."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def split_validation(
 ) -> tuple[list[Pair], list[Pair]]:
     """Hold out about a share of the nuclei for validation.
 
-    Whole images where several have nuclei; the planes of one stack stay together,
-    for neighbours may show the same nuclei. Of a single stack, consecutive planes at
-    one end. Of a single image, a strip across its longer side (or, where that parts
-    no nuclei, its shorter one); nuclei on the cut are known to neither part. Where
-    whole images would be far more than the share, as with two alike, the one with the
-    most nuclei is parted as if it were the only one.
+    Whole images where several have nuclei; the planes of one stack stay together, for
+    neighbours may show the same nuclei. Of a single stack, consecutive planes at one
+    end. Of a single image, a strip across its longer side (or, where that separates no
+    nuclei, its shorter one); nuclei on the cut belong to neither part. Where whole
+    images would be far more than the share, as with two alike, the one with the most
+    nuclei is split as if it were the only one.
 
     Parameters
     ----------
     pairs : sequence of Pair
-        Named as by `split_planes`. Those of which nothing is known are left out.
+        Named as by `split_planes`. Those with an empty annotation mask are left out.
     share : float
         Of the nuclei to hold out, 0-1 (both excluded).
     seed : int
@@ -75,12 +75,11 @@ def split_validation(
         try:
             return _split_group(pairs, groups[largest], counts, part, rng)
         except ValueError:
-            pass  # it cannot be parted
+            pass  # it cannot be split
     return _part(pairs, {i for g in whole for i in groups[g]})
 
 
 def _part(pairs: Sequence[Pair], held: set[int]) -> tuple[list[Pair], list[Pair]]:
-    """Return the pairs that are not held out, and those that are."""
     return (
         [pair for i, pair in enumerate(pairs) if i not in held],
         [pair for i, pair in enumerate(pairs) if i in held],
@@ -145,8 +144,8 @@ def _split_one(
     if cut is None:
         raise ValueError(
             f"The nuclei of {pair.name or 'the image'} ({known_nuclei(pair).size}) "
-            "cannot be parted by a straight cut into some to train on and some to "
-            "judge by. Paint a few more, or add an image."
+            "cannot be split by a straight cut into some to train on and some for "
+            "validation. Paint a few more, or add an image."
         )
     ends = (slice(0, cut.at), slice(cut.at, None))
     halves = [
@@ -173,7 +172,7 @@ def _split_one(
 
 
 def _best_cut(pair: Pair, axis: int, first: bool, share: float) -> _Cut | None:
-    """Return the cut that parts the nuclei best, or None if none parts them.
+    """Return the cut that splits the nuclei best, or None if there is none.
 
     Best is a share near the wanted one, and few nuclei on the cut.
     """

@@ -1,4 +1,4 @@
-"""An image and what is known about the nuclei in it."""
+"""An image with its labels and annotation mask."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Pair:
     image : numpy.ndarray
         ``(y, x)`` or ``(y, x, c)``, any real dtype.
     labels : numpy.ndarray
-        ``(y, x)`` integer, one number a nucleus, 0 background.
+        ``(y, x)`` integer, one number for each nucleus, 0 background.
     name : str
         What to call it in messages.
     weight : float

@@ -76,7 +76,7 @@ def separate_pieces(labels: np.ndarray) -> np.ndarray:
 
 
 def split_labels(labels: np.ndarray) -> np.ndarray:
-    """Make labels of nuclei from what was painted with too few numbers.
+    """Give nuclei that share a number numbers of their own.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""How good labels are, beside true ones."""
+"""How good labels are, compared with true ones."""

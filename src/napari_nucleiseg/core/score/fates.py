@@ -229,7 +229,6 @@ def classify(
 
 
 def _among(indices: np.ndarray, n: int) -> np.ndarray:
-    """Return a mask of length n that is true at the indices."""
     mask = np.zeros(n, bool)
     mask[indices] = True
     return mask

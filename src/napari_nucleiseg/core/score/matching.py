@@ -78,8 +78,8 @@ def _check(
     known = np.asarray(known, bool)
     if known.shape != truth.shape:
         raise ValueError(
-            "The mask of what is known must have the shape of the labels, "
-            f"{truth.shape}; received {known.shape}."
+            f"The annotation mask must have the shape of the labels, {truth.shape}; "
+            f"received {known.shape}."
         )
     return known
 

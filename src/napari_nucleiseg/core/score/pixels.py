@@ -1,7 +1,7 @@
 """How good labels are by pixels: which class each was given, and should have had.
 
-Pixel figures flatter: a network that never parts touching nuclei can reach 98%. They
-stand beside the figures per nucleus of `core.score.matching`, not in their place.
+Pixel figures flatter: a network that never separates touching nuclei can reach 98%.
+They stand beside the figures per nucleus of `core.score.matching`, not in their place.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def confusion(
         inside = np.asarray(known, bool)
         if inside.shape != t.shape:
             raise ValueError(
-                "The mask of what is known must have the shape of the pixels, "
-                f"{t.shape}; received {inside.shape}."
+                f"The annotation mask must have the shape of the pixels, {t.shape}; "
+                f"received {inside.shape}."
             )
         t, p = t[inside], p[inside]
     return np.bincount(2 * t.ravel() + p.ravel(), minlength=4).reshape(2, 2)

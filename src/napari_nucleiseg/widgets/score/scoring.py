@@ -70,8 +70,8 @@ class Scored:
     picture : numpy.ndarray
         The error map, uint8, in the labels' shape.
     table : pandas.DataFrame
-        One row a nucleus, see `core.score.fates.tabulate`; in a stack that is compared
-        plane by plane with the column ``plane``.
+        One row for each nucleus, see `core.score.fates.tabulate`; in a stack that is
+        compared plane by plane with the column ``plane``.
     """
 
     figures: dict[str, Any]
@@ -259,7 +259,7 @@ class ScoreTable(QTableWidget):
                 row,
                 0,
                 Item(f"{threshold:.2f}"),
-                f"A found nucleus counts as right from IoU {threshold:.2f} on.",
+                f"A found nucleus is correct if its IoU is at least {threshold:.2f}.",
             )
         self._put(len(score.THRESHOLDS), 0, Item("mean"), "Of the ten above.")
         self._fit()

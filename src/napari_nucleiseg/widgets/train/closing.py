@@ -17,7 +17,7 @@ def main_window(widget: QWidget) -> QMainWindow | None:
 
 
 class CloseGuard(QObject):
-    """Asks, when napari is to be closed, what shall become of a training.
+    """Asks, when napari is closed, what to do with a running training.
 
     Parameters
     ----------
@@ -57,14 +57,12 @@ class CloseGuard(QObject):
         box.setIcon(QMessageBox.Icon.Question)
         box.setWindowTitle("A model is being trained")
         box.setText("A model is being trained. Stop it, and keep the best so far?")
-        box.setInformativeText(
-            "It takes a few seconds to be saved after napari has closed."
-        )
+        box.setInformativeText("Saving it takes a few seconds after napari has closed.")
         keep = box.addButton(
             "Stop and keep the best", QMessageBox.ButtonRole.AcceptRole
         )
         throw = box.addButton("Discard it", QMessageBox.ButtonRole.DestructiveRole)
-        stay = box.addButton("Go on training", QMessageBox.ButtonRole.RejectRole)
+        stay = box.addButton("Continue training", QMessageBox.ButtonRole.RejectRole)
         box.setDefaultButton(keep)
         box.setEscapeButton(stay)
         box.exec()

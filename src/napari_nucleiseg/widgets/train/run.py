@@ -59,13 +59,13 @@ class TrainRun(QObject):
         job.start()
 
     def stop(self) -> None:
-        """End it, keeping the best so far."""
+        """Stop it, keeping the best epoch so far."""
         self._stopping = True
         if self.process is not None:
             self.process.stop()
 
     def cancel(self) -> None:
-        """End it at once, and throw it away."""
+        """Stop it at once, and discard it."""
         self._cancelled = True
         if self.process is not None:
             self.process.kill()
@@ -126,6 +126,5 @@ class TrainRun(QObject):
 
 
 def _describe(error: Exception) -> str:
-    """Return what to say of a training that failed."""
     text = explain(error)
     return text if isinstance(error, TrainingKilled) else f"Stopped: {text}"
