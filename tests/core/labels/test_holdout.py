@@ -177,7 +177,7 @@ def test_nuclei_in_a_column_are_parted_across_the_other_side(discs):
 
 def test_what_cannot_be_parted_says_so(discs):
     one = discs((60, 60), [(30, 30)], 8)
-    with pytest.raises(ValueError, match=r"nuclei of dish \(1\) cannot be parted"):
+    with pytest.raises(ValueError, match=r"nuclei of dish \(1\) cannot be split"):
         split_validation([Pair(one, one, "dish")])
     with pytest.raises(ValueError, match="no nucleus is painted"):
         split_validation([Pair(one, one * 0, "dish")])
