@@ -191,3 +191,30 @@ def test_any_image_gives_sound_labels(image, diameter):
     assert np.array_equal(numbers[numbers > 0], np.arange(1, result.count + 1))
     assert np.isfinite(result.maps).all()
     assert ((result.confidence > 0) & (result.confidence <= 1)).all()
+
+
+class Half:
+    def report(self, progress):
+        """Only one of the two methods a monitor has."""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"model": 5}, "given by its name or its folder; received 5"),
+        ({"model": None}, "given by its name or its folder; received None"),
+        ({"model": ""}, "given by its name or its folder; received ''"),
+        ({"monitor": print}, r"methods report\(progress\) and should_stop\(\)"),
+        ({"monitor": Half()}, r"methods report\(progress\) and should_stop\(\)"),
+    ],
+)
+def test_a_wrong_argument_says_what_is_wanted(wrong, message):
+    with pytest.raises(TypeError, match=message):
+        segment(np.zeros((40, 40)), **wrong)
+
+
+def test_a_mask_is_not_left_out_of_account_in_silence():
+    image = np.ma.masked_greater(np.zeros((40, 40)), 1)
+    with pytest.raises(TypeError, match=r"A masked array .* image\.filled\(value\)"):
+        segment(image)
+    assert segment(image.filled(0)).count == 0

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from napari_nucleiseg import __version__
-from napari_nucleiseg.cli.terminal import complain
+from napari_nucleiseg.cli.terminal import Terminated, complain, ending_on_sigterm
+from napari_nucleiseg.io.atomic import reason_of
 
 #: Subcommands, each in a module of its name here, and what the help says of them.
 COMMANDS = {
@@ -59,21 +62,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         Arguments; those of the process if not given.
     """
     args = build_parser().parse_args(argv)
+    # What the reader of a damaged file remarks on the way is in the error it raises.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     try:
-        status = int(args.run(args))
+        with ending_on_sigterm():
+            status = int(args.run(args))
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
         complain("interrupted")
-        return 130
-    except MemoryError as e:
-        complain(f"there is not enough memory. {e}".strip())
-        return 2
+        return 128 + signal.SIGINT
+    except Terminated:
+        complain("terminated")
+        return 128 + signal.SIGTERM
     except BrokenPipeError:
         # Whoever read our output (`head`, say) has had enough; Python shall not
         # complain when it closes it either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (OSError, ValueError, TypeError, FloatingPointError) as e:
-        complain(str(e))
+    except (OSError, ValueError, TypeError, FloatingPointError, MemoryError) as e:
+        complain(reason_of(e))
         return 2

@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_nucleiseg.cli.options import folder_path
+
 if TYPE_CHECKING:
     from napari_nucleiseg.io.sample_data import Sample
 
@@ -38,7 +40,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument(
         "--output",
-        type=Path,
+        type=folder_path,
         default=Path("nucleiseg-demo"),
         metavar="DIR",
         help="folder for the files (default: %(default)s)",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from napari_nucleiseg.core.parameter import ParamSpec, parameter_specs
+from napari_nucleiseg.io import MAX_MEGAPIXELS
 
 #: What stands for a number in the help, by its unit; else N or X.
 _METAVARS = {"px": "PX", "px²": "PX", "min": "M"}
@@ -50,6 +53,34 @@ def add_options(parser: Any, kind: type[BaseModel]) -> None:
 def given_options(args: argparse.Namespace, kind: type[BaseModel]) -> dict[str, Any]:
     """Return the values of the options that were given, by parameter."""
     return {n: value for n, value in vars(args).items() if n in kind.model_fields}
+
+
+def folder_path(text: str) -> Path:
+    """Read the name of a folder, for argparse."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must name a folder; received nothing")
+    return Path(text)
+
+
+def add_size_limit(parser: Any) -> None:
+    """Add the option that lets larger images be read."""
+    parser.add_argument(
+        "--max-megapixels",
+        type=_megapixels,
+        default=MAX_MEGAPIXELS,
+        metavar="X",
+        help="refuse images with more million pixels in a plane (default: %(default)g)",
+    )
+
+
+def _megapixels(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be more than 0; received {text}")
+    return value
+
+
+_megapixels.__name__ = "float"  # for argparse to say in its error
 
 
 def _reader(spec: ParamSpec) -> Callable[[str], Any]:

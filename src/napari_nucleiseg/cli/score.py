@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_nucleiseg.cli.options import add_size_limit, folder_path
 from napari_nucleiseg.cli.terminal import complain
 from napari_nucleiseg.io.atomic import reason_of
 
@@ -20,10 +21,17 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         "Compare predicted with true labels. Files belong together by name, as for "
         "training: X.tif, X_labels.tif or X_masks.tif in either folder."
     )
-    sub.add_argument("--labels", required=True, type=Path, metavar="DIR", help="truth")
     sub.add_argument(
-        "--predictions", required=True, type=Path, metavar="DIR", help="what was found"
+        "--labels", required=True, type=folder_path, metavar="DIR", help="truth"
     )
+    sub.add_argument(
+        "--predictions",
+        required=True,
+        type=folder_path,
+        metavar="DIR",
+        help="what was found",
+    )
+    add_size_limit(sub)
     sub.add_argument("--json", action="store_true", help="print JSON")
     sub.set_defaults(run=_score)
 
@@ -43,7 +51,10 @@ def _score(args: argparse.Namespace) -> int:
                 raise ValueError(
                     f"{files[0]}: has no counterpart in {args.predictions}"
                 )
-            truth, found = _read_one(files), _read_one(predictions[name])
+            truth, found = (
+                _read_one(paths, args.max_megapixels)
+                for paths in (files, predictions[name])
+            )
             try:
                 scores[name] = score_image(truth, found)
             except ValueError as e:
@@ -70,7 +81,7 @@ def _score(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _read_one(files: list[Path]) -> np.ndarray:
+def _read_one(files: list[Path], max_megapixels: float) -> np.ndarray:
     """Read the one label file of an image; errors name it."""
     from napari_nucleiseg.core.labels.annotations import to_labels
     from napari_nucleiseg.io.pair_reading import read_labels
@@ -79,7 +90,9 @@ def _read_one(files: list[Path]) -> np.ndarray:
         names = " and ".join(str(path) for path in files)
         raise ValueError(f"{names} are labels of one image; one file is wanted")
     try:
-        return to_labels(read_labels(files[0]), files[0].stem)
+        return to_labels(
+            read_labels(files[0], max_megapixels=max_megapixels), files[0].stem
+        )
     except (OSError, ValueError, MemoryError) as e:
         raise ValueError(f"{files[0]}: {reason_of(e)}") from e
 

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Sequence
+from os.path import realpath  # unlike Path.resolve, at ease with a loop of links
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_nucleiseg.cli.options import add_options, given_options
+from napari_nucleiseg.cli.options import (
+    add_options,
+    add_size_limit,
+    folder_path,
+    given_options,
+)
 from napari_nucleiseg.cli.terminal import TerminalMonitor, complain, quiet_start
 from napari_nucleiseg.core.params import SegmentParams
+from napari_nucleiseg.io.atomic import make_folder, reason_of
 
 if TYPE_CHECKING:
     from napari_nucleiseg.io.images import ImageFile
+
+log = logging.getLogger(__name__)
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
@@ -23,7 +33,16 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="image file")
     sub.add_argument(
-        "--output", required=True, type=Path, metavar="DIR", help="folder for labels"
+        "--output",
+        required=True,
+        type=folder_path,
+        metavar="DIR",
+        help="folder for labels",
+    )
+    sub.add_argument(
+        "--skip-existing",
+        action="store_true",
+        help="leave out images whose results are in the folder already",
     )
     sub.add_argument(
         "--model", default=None, metavar="NAME|FOLDER", help="model to use"
@@ -35,6 +54,14 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         help="use this channel only, counted from 0 (default: the first one, or all "
         "of a colour image)",
     )
+    sub.add_argument(
+        "--series",
+        type=int,
+        metavar="N",
+        help="use this series of a TIFF file that has several, counted from 0 "
+        "(default: the first one)",
+    )
+    add_size_limit(sub)
     add_options(sub, SegmentParams)
     sub.add_argument(
         "--overlay",
@@ -46,17 +73,17 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 
 def _plan_outputs(inputs: Sequence[Path], folder: Path) -> dict[Path, Path | str]:
     """Return where each input's labels go, or why they cannot."""
-    sources = {path.resolve() for path in inputs}
+    sources = {realpath(path) for path in inputs}
     taken: dict[Path, Path] = {}
     plan: dict[Path, Path | str] = {}
     for path in inputs:
         target = folder / f"{path.stem}_labels.tif"
         if (
-            target.resolve() in sources
-            or target.with_name(f"{path.stem}_overlay.png").resolve() in sources
+            realpath(target) in sources
+            or realpath(_overlay_of(path, target)) in sources
         ):
             plan[path] = f"its result would overwrite the input {target.name}"
-        elif target in taken and taken[target].resolve() != path.resolve():
+        elif target in taken and realpath(taken[target]) != realpath(path):
             plan[path] = f"{taken[target]} has the same name, and so the same result"
         else:
             taken[target] = path
@@ -72,19 +99,37 @@ def _segment(args: argparse.Namespace) -> int:
     model = args.model or DEFAULT_MODEL
     with quiet_start():
         load_model(model)
-    args.output.mkdir(parents=True, exist_ok=True)
-    failed = 0
+    make_folder(args.output)
+    failed = skipped = 0
     for path, target in _plan_outputs(args.inputs, args.output).items():
         try:
             if isinstance(target, str):
                 raise ValueError(target)
+            if args.skip_existing and _is_done(path, target, args.overlay):
+                skipped += 1
+                continue
             _segment_file(path, target, model, params.model_dump(), args)
-        except (OSError, ValueError, TypeError, MemoryError) as e:
-            complain(f"{path}: {e or type(e).__name__}")
+        # Whatever becomes of one image, the others are done.
+        except Exception as e:
+            log.debug("%s failed", path, exc_info=True)
+            complain(f"{path}: {reason_of(e)}")
             failed += 1
+    if skipped:
+        complain(f"{skipped} of {len(args.inputs)} images skipped: they were done")
     if failed:
         complain(f"{failed} of {len(args.inputs)} images failed")
     return 1 if failed else 0
+
+
+def _overlay_of(path: Path, target: Path) -> Path:
+    return target.with_name(f"{path.stem}_overlay.png")
+
+
+def _is_done(path: Path, target: Path, overlay: bool) -> bool:
+    """Return whether an image's results are there; each was written whole."""
+    return target.is_file() and not (
+        overlay and not _overlay_of(path, target).is_file()
+    )
 
 
 def _segment_file(
@@ -94,19 +139,21 @@ def _segment_file(
     from napari_nucleiseg.io.images import read_image, write_labels, write_overlay
     from napari_nucleiseg.models.segmenting import segment
 
-    found = read_image(path)
+    found = read_image(
+        path, series=args.series or 0, max_megapixels=args.max_megapixels
+    )
+    if found.series > 1 and args.series is None:
+        complain(f"{path}: has {found.series} series; using 0 (--series chooses)")
     how = _channel_choice(path, found, args.channel)
     monitor = TerminalMonitor(path.name)
-    text = "failed"
+    text = ""
     try:
         result = segment(found.data, model, **params, **how, monitor=monitor)
         write_labels(target, result.labels)
         if args.overlay:
             planes, _ = to_planes(found.data, **how)
             first = result.labels.reshape(-1, *result.labels.shape[-2:])[0]
-            write_overlay(
-                target.with_name(f"{path.stem}_overlay.png"), planes[0], first
-            )
+            write_overlay(_overlay_of(path, target), planes[0], first)
         text = f"{result.count} nuclei, diameter {result.diameter:.0f} px"
     finally:
         monitor.close(text)

@@ -33,6 +33,27 @@ def quiet_start() -> Iterator[None]:
         os.close(saved)
 
 
+class Terminated(BaseException):
+    """The process was asked to end; what is half written is cleared away on the way."""
+
+
+@contextlib.contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """While this lasts, SIGTERM raises `Terminated`; by itself it would end at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+
+    def end(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 class TerminalMonitor:
     """Shows progress as a bar on standard error."""
 
@@ -58,11 +79,11 @@ class TerminalMonitor:
         """Never: Ctrl-C raises KeyboardInterrupt."""
         return False
 
-    def close(self, text: str) -> None:
-        """End the bar with a word on how it went."""
-        if self._bar.total:
+    def close(self, text: str = "") -> None:
+        """End the bar with a word on how it went; without one it failed where it is."""
+        if text and self._bar.total:
             self._bar.n = self._bar.total
-        self._bar.set_postfix_str(text)
+        self._bar.set_postfix_str(text or "failed")
         self._bar.close()
 
 

@@ -11,9 +11,17 @@ from typing import Any
 
 
 def reason_of(error: BaseException) -> str:
-    """Return what an error says, without the system's number and quotation marks."""
-    text = error.strerror if isinstance(error, OSError) else None
-    return text or str(error).strip() or type(error).__name__
+    """Return what an error says, without the system's number and quotation marks.
+
+    A file that the system names stands in front.
+    """
+    text = str(error).strip()
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory{text and f': {text}'}"
+    if isinstance(error, OSError) and not isinstance(error, NotWritten):
+        file = f"{error.filename}: " if error.filename is not None else ""
+        text = f"{file}{error.strerror}" if error.strerror else text
+    return text or type(error).__name__
 
 
 class NotWritten(OSError):
@@ -30,7 +38,8 @@ class NotWritten(OSError):
     """
 
     def __init__(self, path: Path, error: OSError, kept: str = "") -> None:
-        super().__init__(error.errno, reason_of(error), str(path))
+        reason = error.strerror or reason_of(error)
+        super().__init__(error.errno, reason, str(path))
         self._kept = kept
 
     def __str__(self) -> str:

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from napari_nucleiseg.io import MAX_MEGAPIXELS
+
 if TYPE_CHECKING:
     import tifffile
-
-#: A plane with more than so many million pixels is refused, unless asked for.
-MAX_MEGAPIXELS = 100.0
 
 #: Bytes that a value has by the number of its type in a TIFF file; the others have 1.
 _SIZES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
@@ -114,7 +113,7 @@ def _check_size(
     y, x = (sides.get(axis, shape[i]) for axis, i in (("Y", -2), ("X", -1)))
     if x * y > max_megapixels * 1e6:
         raise TooLarge(
-            f"is an image of {x} x {y} = {x * y / 1e6:.0f} megapixels; at most "
+            f"is an image of {x} x {y} = {x * y / 1e6:.3g} megapixels; at most "
             f"{max_megapixels:g} are read"
         )
     if nbytes > (most := _memory()):

@@ -7,13 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_nucleiseg.io import MAX_MEGAPIXELS
 from napari_nucleiseg.io.atomic import reason_of, write_whole
-from napari_nucleiseg.io.decoding import (
-    MAX_MEGAPIXELS,
-    BadImageFile,
-    decode_picture,
-    decode_tiff,
-)
+from napari_nucleiseg.io.decoding import BadImageFile, decode_picture, decode_tiff
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -104,8 +100,8 @@ def read_image(
         raise
     # Readers fail on a damaged file in whatever way it happens to make them.
     except Exception as e:
-        if isinstance(e, OSError) and e.errno is not None:
-            raise
+        if isinstance(e, OSError) and e.strerror:
+            raise OSError(f"cannot be read: {e.strerror}") from e
         raise BadImageFile(f"is not a readable image ({reason_of(e)})") from e
     data, axes, count = found
     if "S" in axes and data.shape[-1] in (3, 4):

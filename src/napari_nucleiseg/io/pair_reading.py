@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_nucleiseg.core.segment.pipeline import to_planes
+from napari_nucleiseg.io import MAX_MEGAPIXELS
 from napari_nucleiseg.io.images import TIFF_SUFFIXES, ImageFile, read_image
 
 
@@ -81,13 +82,15 @@ def _channel_axis(found: ImageFile, shape: tuple[int, ...]) -> int | None:
     return None
 
 
-def read_labels(path: Path) -> np.ndarray:
+def read_labels(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
     """Read labels, to train on or to score.
 
     Parameters
     ----------
     path : pathlib.Path
         The file, or a folder with a mask for each nucleus.
+    max_megapixels : float
+        The most pixels a plane may have, millions.
 
     Returns
     -------
@@ -102,13 +105,13 @@ def read_labels(path: Path) -> np.ndarray:
         If it cannot be read at all.
     """
     if path.is_dir():
-        return _join_masks(path)
+        return _join_masks(path, max_megapixels)
     if path.suffix.lower() in (".jpg", ".jpeg"):
         raise ValueError(
             "must not be JPEG, which changes the numbers; save labels as TIFF or PNG"
         )
     # A palette gives numbers their colours on a screen; labels are the numbers.
-    found = read_image(path, palette=False)
+    found = read_image(path, palette=False, max_megapixels=max_megapixels)
     axis = found.data.ndim - 1 if found.rgb else found.channel_axis
     if axis is None:
         return found.data
@@ -125,13 +128,13 @@ def _is_grey(colours: np.ndarray) -> bool:
     return bool((colours[..., :3] == colours[..., :1]).all())
 
 
-def _join_masks(folder: Path) -> np.ndarray:
+def _join_masks(folder: Path, max_megapixels: float) -> np.ndarray:
     """Return labels from a folder of masks, numbered in the order of their names."""
     labels: np.ndarray | None = None
     for number, path in enumerate(
         list_files(folder, (*TIFF_SUFFIXES, ".png")), start=1
     ):
-        mask = read_labels(path)
+        mask = read_labels(path, max_megapixels=max_megapixels)
         if labels is None:
             labels = np.zeros(mask.shape, np.int32)
         if mask.shape != labels.shape:

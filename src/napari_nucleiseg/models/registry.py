@@ -107,6 +107,10 @@ def find_model(
 
 
 def _look_up(model: str | os.PathLike[str]) -> Model:
+    if not isinstance(model, str | os.PathLike) or not str(model):
+        raise TypeError(
+            f"A model is given by its name or its folder; received {model!r}."
+        )
     known = list_models()
     for found in known:
         if str(model) in (found.card.name, found.folder.name):

@@ -71,8 +71,8 @@ def segment(
     Cancelled
         If the monitor asked to stop.
     TypeError, ValueError
-        If the image cannot be one, a parameter is outside its limits, or there is no
-        such model.
+        If the image cannot be one (a masked array is none), a parameter is outside its
+        limits, the monitor is none, or there is no such model.
 
     Examples
     --------
@@ -90,6 +90,18 @@ def segment(
         min_confidence=min_confidence,
         accurate=accurate,
     )
+    if isinstance(image, np.ma.MaskedArray):
+        raise TypeError(
+            "A masked array cannot be segmented, for what is masked would be used; "
+            "give image.filled(value) with the value that stands for nothing."
+        )
+    if monitor is not None and not all(
+        callable(getattr(monitor, name, None)) for name in ("report", "should_stop")
+    ):
+        raise TypeError(
+            "The monitor must have the methods report(progress) and should_stop(); "
+            f"received {monitor!r}."
+        )
     return pipeline.segment(
         image,
         load_model(model),
