@@ -65,17 +65,22 @@ def parameter_table(match: re.Match[str]) -> str:
     ]
     for spec in parameter_specs(getattr(params, match[1])):
         unit = f" {spec.unit}" if spec.unit else ""
-        auto = f"Auto ({spec.auto})" if spec.auto else "Auto"
+        auto = f"Auto ({spec.auto})" if spec.auto != "auto" else "Auto"
         default = auto if spec.default is None else spec.default
         if spec.choices:
             limits = ", ".join(spec.choices)
-        elif spec.low is not None:
-            limits = f"{spec.low:,} to {spec.high:,}{unit}"
+        elif spec.low is not None and spec.high is not None:
+            limits = f"{plain(spec.low)} to {plain(spec.high)}{unit}"
         else:
             limits, default = "on or off", "on" if default else "off"
         cells = (f"`{spec.name}`", spec.label, default, limits, spec.tip)
         rows.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(rows)
+
+
+def plain(number: float) -> str:
+    """Return a number as a reader writes it: 1,000 and 0.05."""
+    return f"{int(number):,}" if number == int(number) else f"{number:g}"
 
 
 def help_text(match: re.Match[str]) -> str:
