@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from napari_nucleiseg.core.monitor import Progress, TimeLeft
 
@@ -54,26 +53,25 @@ def ending_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def _make_bar(**how: Any) -> Any:
+    """Return a bar on standard error that is drawn anew five times a second at most."""
+    from tqdm import tqdm
+
+    return tqdm(file=sys.stderr, mininterval=0.2, miniters=1, dynamic_ncols=True, **how)
+
+
 class TerminalMonitor:
-    """Shows progress as a bar on standard error."""
+    """Shows progress on one file as a bar."""
 
     def __init__(self, title: str) -> None:
-        from tqdm import tqdm
-
-        self._bar = tqdm(
-            desc=title,
-            file=sys.stderr,
-            bar_format="{desc} {bar:24} {percentage:3.0f}% {elapsed}{postfix}",
-            leave=True,
-            mininterval=0.2,
-        )
+        form = "{desc} {bar:24} {percentage:3.0f}% {elapsed}{postfix}"
+        self._bar = _make_bar(desc=title, bar_format=form)
 
     def report(self, progress: Progress) -> None:
         """Move the bar."""
         self._bar.total = progress.total or None
         self._bar.n = progress.done
-        self._bar.set_postfix_str(progress.stage, refresh=False)
-        self._bar.refresh()
+        self._bar.set_postfix_str(progress.stage)
 
     def should_stop(self) -> bool:
         """Never: Ctrl-C raises KeyboardInterrupt."""
@@ -88,7 +86,9 @@ class TerminalMonitor:
 
 
 class TrainMonitor:
-    """One line on standard error that follows a training, and a new one each epoch.
+    """A bar that follows a training, and a line for each epoch.
+
+    Where there is no terminal there are only the lines.
 
     Parameters
     ----------
@@ -102,10 +102,10 @@ class TrainMonitor:
         self._epochs = epochs
         self._limit(minutes)
         self._stop = False
-        self._line = ""
-        self._shown = 0.0
         self._last: dict[str, float] = {}
         self._stage = ""
+        form = "{desc} {bar:12}"
+        self._bar = _make_bar(bar_format=form, leave=False, disable=None, delay=0.01)
 
     @contextlib.contextmanager
     def heeding_ctrl_c(self) -> Iterator[None]:
@@ -118,15 +118,13 @@ class TrainMonitor:
             yield
         finally:
             signal.signal(signal.SIGINT, before)
-            self._end_line()
+            self._bar.close()
 
     def _on_interrupt(self, *_: object) -> None:
         if self._stop:
             raise KeyboardInterrupt
         self._stop = True
-        self._end_line()
-        text = "Stopping; the best so far is kept. Ctrl-C again gives up."
-        print(text, file=sys.stderr, flush=True)
+        self._write("Stopping; the best so far is kept. Ctrl-C again gives up.")
 
     def should_stop(self) -> bool:
         """Return whether Ctrl-C was pressed."""
@@ -144,51 +142,36 @@ class TrainMonitor:
         elif progress.stage == "Epoch":
             self._epochs = progress.total
             self._last = dict(progress.metrics)
-            figures = _figures(progress.metrics)
             text = f"{self._stage}Epoch {progress.done} of {progress.total}"
-            self._show(f"{text}  {figures}")
-            self._end_line()
-        elif progress.total and progress.done:
-            self._show(f"{progress.stage} {progress.done} of {progress.total}")
+            self._write(f"{text}  {_figures(progress.metrics)}")
         else:
-            self._show(f"{progress.stage} …")
+            known = progress.total and progress.done
+            where = f"{progress.done} of {progress.total}" if known else "…"
+            self._bar.set_description_str(f"{progress.stage} {where}")
 
     def _on_step(self, progress: Progress) -> None:
-        left = self._left.of(progress)
-        if time.monotonic() - self._shown < 0.2 and progress.done < progress.total:
-            return
         if self._epochs:
             epoch = (progress.done - 1) * self._epochs // progress.total + 1
             text = f"Epoch {epoch} of {self._epochs}"
         else:
             text = f"Step {progress.done} of {progress.total}"
-        # The held-out figures are the last epoch's.
-        figures = _figures({**self._last, **progress.metrics})
-        line = [f"{self._stage}{text}", figures]
-        if left:
+        # The figures on the validation set are the last epoch's.
+        line = [f"{self._stage}{text}", _figures({**self._last, **progress.metrics})]
+        if left := self._left.of(progress):
             line.append(f"{left} left{' in this stage' if self._stage else ''}")
-        self._show("  ".join(line))
+        self._bar.set_description_str("  ".join(line), refresh=False)
+        if progress.total != self._bar.total or progress.done < self._bar.n:
+            self._bar.reset(progress.total)
+        self._bar.update(progress.done - self._bar.n)
 
     def _limit(self, minutes: float | None) -> None:
         """Begin to count, with a time limit or none."""
         limit = None if minutes is None else 60 * minutes
         self._left = TimeLeft(least_steps=3, limit=limit)
 
-    def _show(self, line: str) -> None:
-        """Put a line in the place of the one that is there."""
-        self._shown = time.monotonic()
-        if sys.stderr.isatty():
-            # A line that wraps could not be overwritten.
-            width = shutil.get_terminal_size().columns - 1
-            print(f"\r{line[:width]:{width}}", end="", file=sys.stderr, flush=True)
-        self._line = line
-
-    def _end_line(self) -> None:
-        """Leave the line that is there, and go on below it."""
-        if self._line:
-            text = "" if sys.stderr.isatty() else self._line
-            print(text, file=sys.stderr, flush=True)
-        self._line = ""
+    def _write(self, line: str) -> None:
+        """Write a line that stays, above the bar."""
+        self._bar.write(line, file=sys.stderr)
 
 
 #: Figures shown while training: what they are called in a history, and here.
