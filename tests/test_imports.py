@@ -39,6 +39,7 @@ def loaded_after(code, *watched):
         "napari_nucleiseg.training.recipes",
         "napari_nucleiseg.models.segmenting",
         "napari_nucleiseg.networks.architectures",
+        "napari_nucleiseg.training.batches",
         "napari_nucleiseg.training.run",
         "napari_nucleiseg.training.process",
         "napari_nucleiseg.training.rehearsal",

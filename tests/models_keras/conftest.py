@@ -49,6 +49,7 @@ def own_models(monkeypatch, tmp_path_factory):
     """Keep what is remembered between trainings out of the user's folder."""
     folder = tmp_path_factory.mktemp("models")
     monkeypatch.setenv("NUCLEISEG_MODELS", str(folder))
+    monkeypatch.setenv("NUCLEISEG_CACHE", str(folder / "cache"))
     return folder
 
 
@@ -62,7 +63,7 @@ def tiny():
     """Return a network small enough to train in a test."""
     import keras
 
-    from napari_nucleiseg.networks.unet import build_unet
+    from napari_nucleiseg.networks.nuclei import build_unet
 
     keras.utils.set_random_seed(0)
     return build_unet(filters=(4, 8))

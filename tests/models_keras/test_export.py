@@ -7,8 +7,8 @@ from napari_nucleiseg.core.segment.confidence import Calibration
 from napari_nucleiseg.io.sample_data import SAMPLES
 from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.models.registry import find_model
-from napari_nucleiseg.networks.unet import build_unet
-from napari_nucleiseg.training.fit import TrainResult
+from napari_nucleiseg.networks.nuclei import build_unet
+from napari_nucleiseg.training.loop import TrainResult
 from napari_nucleiseg.training.saving import load_network, save_network
 
 

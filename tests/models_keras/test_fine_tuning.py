@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -7,6 +8,8 @@ from napari_nucleiseg import segment
 from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.models.registry import find_model
 from napari_nucleiseg.networks import export
+from napari_nucleiseg.networks.architectures import ARCHITECTURES
+from napari_nucleiseg.networks.nuclei import NUCLEI
 from napari_nucleiseg.training.run import train, train_on_pairs
 from napari_nucleiseg.training.run_folder import RunFolder
 from napari_nucleiseg.training.saving import load_network
@@ -75,9 +78,8 @@ def test_going_on_from_the_bundled_model_starts_where_it_is(
 def test_without_a_base_it_starts_from_scratch(
     tiny, quick, pairs, validation, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(
-        "napari_nucleiseg.networks.unet.build_unet", lambda **kwargs: tiny
-    )
+    small = dataclasses.replace(NUCLEI, builder=lambda: tiny)
+    monkeypatch.setitem(ARCHITECTURES, "nuclei", small)
     params = quick.replace(epochs=1, steps_per_epoch=1)
     outcome = train(pairs, validation, tmp_path / "mine", base=None, params=params)
     model = outcome.model

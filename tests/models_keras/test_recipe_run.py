@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import functools
 
 import numpy as np
@@ -7,13 +8,15 @@ import tifffile
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.io.sample_data import load_sample
 from napari_nucleiseg.models.registry import find_model
-from napari_nucleiseg.networks import unet
+from napari_nucleiseg.networks.architectures import ARCHITECTURES
+from napari_nucleiseg.networks.nuclei import NUCLEI, build_unet
 from napari_nucleiseg.training.recipes import Recipe, Stage
 
 
 def test_stages_follow_each_other_into_one_model(tmp_path, monkeypatch):
-    small = functools.partial(unet.build_unet, filters=(4, 8))
-    monkeypatch.setattr(unet, "build_unet", small)
+    build = functools.partial(build_unet, filters=(4, 8))
+    small = dataclasses.replace(NUCLEI, builder=build)
+    monkeypatch.setitem(ARCHITECTURES, "nuclei", small)
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()
     rows = [("small", "train", "fluo"), ("large", "val", "fluo")]

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from napari_nucleiseg.networks.unet import FILTERS, build_plain_unet, build_unet
+from napari_nucleiseg.networks.nuclei import FILTERS, build_unet
+from napari_nucleiseg.networks.unet import build_plain_unet
 
 
 @pytest.mark.parametrize("filters", [(4,), (4, 8), (4, 4, 8)])

@@ -1,8 +1,9 @@
-"""How long trainings took here is noted for the next estimate."""
+import json
 
 import pytest
 
 from napari_nucleiseg.core.params import TrainParams
+from napari_nucleiseg.networks.architectures import find_architecture
 from napari_nucleiseg.training.speed import (
     estimate_minutes,
     remember_speed,
@@ -10,27 +11,32 @@ from napari_nucleiseg.training.speed import (
 )
 
 
-@pytest.fixture
-def memory(monkeypatch, tmp_path):
-    monkeypatch.setenv("NUCLEISEG_MODELS", str(tmp_path))
-    return tmp_path / "speed.json"
+@pytest.fixture(autouse=True)
+def memory(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUCLEISEG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("NUCLEISEG_MODELS", str(tmp_path / "models"))
+    return tmp_path / "cache" / "speed.json"
 
 
-def test_what_was_measured_is_used_next_time(memory):
-    guess = seconds_per_megapixel("nuclei")
-    remember_speed("nuclei", 2 * guess)
-    remember_speed("unet", 7.0)
-    assert seconds_per_megapixel("nuclei") == pytest.approx(2 * guess, abs=0.01)
-    hour = TrainParams(epochs=500, steps_per_epoch=500, minutes=60)
-    assert 60 <= estimate_minutes(hour, "unet") < 61
+def test_the_estimate_is_by_how_fast_it_was_before(memory):
+    params = TrainParams(epochs=100, minutes=None)
+    remember_speed("nuclei", 2.0)
+    slow = estimate_minutes(params, "nuclei")
+    remember_speed("nuclei", 1.0)
+    assert estimate_minutes(params, "nuclei") < 0.6 * slow
+    assert estimate_minutes(params.replace(minutes=1.0), "nuclei") < 1.5
+    assert not (memory.parents[1] / "models").exists()  # no place for a model's name
 
 
 @pytest.mark.parametrize(
-    "text", ["[1, 2]", "7", "null", '"a"', "{", "", '{"nuclei": "NaN"}', "{}"]
+    "text",
+    ["[1, 2]", "3", "null", '"a"', "{", "", "{}", '{"nuclei": -1}', '{"nuclei": "NaN"}'],
 )
-def test_a_file_that_is_no_such_note_is_replaced(memory, text):
-    guess = seconds_per_megapixel("nuclei")
+def test_a_memory_that_is_no_such_thing_is_written_anew(memory, text):
+    memory.parent.mkdir()
     memory.write_text(text)
-    assert seconds_per_megapixel("nuclei") == guess
-    remember_speed("nuclei", 3.0)
-    assert seconds_per_megapixel("nuclei") == 3.0
+    guess = seconds_per_megapixel("nuclei")
+    assert 0 < guess <= find_architecture("nuclei").seconds_per_megapixel
+    remember_speed("nuclei", 1.5)
+    assert json.loads(memory.read_text()) == {"nuclei": 1.5}
+    assert seconds_per_megapixel("nuclei") == 1.5

@@ -96,8 +96,8 @@ def _add_ways(sub: argparse.ArgumentParser) -> None:
     start.add_argument(
         "--recipe",
         metavar="NAME",
-        help="train from scratch: nuclei (as the built-in model), unet, "
-        "unet-mobilenetv2",
+        help="train a network of this name from scratch; nuclei is the built-in "
+        "model's, and an unknown name lists them all",
     )
     group.add_argument(
         "--no-pretrained",

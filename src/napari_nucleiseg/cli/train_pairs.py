@@ -20,10 +20,15 @@ def read_pairs(args: argparse.Namespace, params: TrainParams) -> list[Pair]:
     from napari_nucleiseg.core.labels.pieces import split_labels
     from napari_nucleiseg.io.pairs import find_pairs, load_pairs, read_pair_folder
     from napari_nucleiseg.models.registry import DEFAULT_MODEL, find_model
-    from napari_nucleiseg.training.sampler import sizes_for
+    from napari_nucleiseg.training.recipes import find_recipe
+    from napari_nucleiseg.training.sizes import sizes_for
 
-    card = None if args.recipe else find_model(args.base or DEFAULT_MODEL).card
-    sizes = sizes_for("nuclei", params.diameter, card)
+    if args.recipe:
+        card, architecture = None, find_recipe(args.recipe).architecture
+    else:
+        card = find_model(args.base or DEFAULT_MODEL).card
+        architecture = card.architecture
+    sizes = sizes_for(architecture, params.diameter, card)
     if args.labels is None:
         files = read_pair_folder(args.images)
     else:

@@ -1,6 +1,8 @@
-"""The networks that can be trained, by name.
+"""What is known of each network that can be trained, in one record.
 
-Importing this module loads no Keras; building a network does.
+A network is added by a module that builds it and registers its record, and by a line
+in ``networks/__init__.py`` that imports the module. Importing either loads no Keras;
+building the network does.
 """
 
 from __future__ import annotations
@@ -9,14 +11,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_nucleiseg.core.segment.instances import MAPS
 from napari_nucleiseg.core.segment.tiling import TILE
+from napari_nucleiseg.networks.optimizers import adam
 
 if TYPE_CHECKING:
     import keras
 
 #: What the two-class networks return.
 TWO_CLASSES = ("background", "nucleus")
+
+#: Diameters (shares of that of its training) a network copes with as they are: about
+#: what training shows it (see `training.sampler.PatchSampler`); enlarging smaller
+#: nuclei helps.
+KNOWN = (0.625, 1.8)
 
 
 class PretrainedWeightsError(OSError):
@@ -31,8 +38,22 @@ class Architecture:
     ----------
     name, title : str
         Its name, and one line for the user.
+    builder : callable
+        Returns the network, untrained: ``(n, y, x, channels)`` float32 in 0-1 to
+        ``(n, y, x, len(maps))`` float32 in 0-1. If `pretrained`, it is called with
+        the two arguments of `build`, else with none.
+    loss : callable
+        True targets and predicted maps to a scalar, in `keras.ops`. The last axis of
+        the former is `targets`, then the weight of each pixel, 0 where nothing is
+        known.
     maps : tuple of str
-        What each map that it returns means.
+        What each map that it returns means; one is "nucleus".
+    targets : tuple of str
+        What the loss compares with, of `training.sampler.TARGETS`; one is "nucleus".
+    optimizer : callable
+        Learning rate and weight decay (0 is none) to a Keras optimizer.
+    learning_rate : float
+        Where training from scratch starts unless told otherwise.
     channels : int
         Channels it takes.
     patch_size : int
@@ -42,18 +63,34 @@ class Architecture:
     tile : int
         Longest side of a tile it runs on, pixels: the longer, the less of an image
         is seen twice, and the more memory it takes.
+    best : float
+        The diameter that nuclei are best brought to, as a share of the diameter it
+        is trained at.
+    left : tuple of float
+        The diameters that are left as they are, as such shares.
     pretrained : bool
         Whether it can start from weights learnt elsewhere.
+    seconds_per_megapixel : float
+        Time to train on a million pixels on one processor core, for the first
+        estimate: measured on two cores of a 2.5 GHz server.
     """
 
     name: str
     title: str
-    maps: tuple[str, ...] = MAPS
+    builder: Callable[..., keras.Model]
+    loss: Callable[[Any, Any], Any]
+    maps: tuple[str, ...] = TWO_CLASSES
+    targets: tuple[str, ...] = ("nucleus",)
+    optimizer: Callable[[float, float], keras.optimizers.Optimizer] = adam
+    learning_rate: float = 1e-3
     channels: int = 3
     patch_size: int = 192
     multiple: int = 32
     tile: int = TILE
+    best: float = 1.0
+    left: tuple[float, float] = KNOWN
     pretrained: bool = False
+    seconds_per_megapixel: float = 10.0
 
     def build(self, *, pretrained: bool = True, fetch: bool = True) -> keras.Model:
         """Build the network, untrained.
@@ -67,82 +104,24 @@ class Architecture:
             False leaves those weights out, for a caller that goes on to set all the
             network's weights: what learns and what is frozen is the same.
 
-        Returns
-        -------
-        keras.Model
-            ``(n, y, x, channels)`` float32 in 0-1 to ``(n, y, x, len(maps))``
-            float32 in 0-1.
-
         Raises
         ------
         PretrainedWeightsError
-            If those weights are neither on this machine, where Keras keeps such
-            files, nor to be fetched.
+            If those weights are neither on this machine nor to be fetched.
         """
-        if self.name == "nuclei":
-            from napari_nucleiseg.networks.unet import build_unet
-
-            return build_unet(channels=self.channels, maps=len(self.maps))
-        if self.name == "unet":
-            from napari_nucleiseg.networks.unet import build_plain_unet
-
-            return build_plain_unet(channels=self.channels)
-        from napari_nucleiseg.networks.mobilenet import build_mobilenet_unet
-
-        return build_mobilenet_unet(pretrained=pretrained, fetch=fetch)
-
-    def loss(self) -> Callable[[Any, Any], Any]:
-        """Return the loss: true targets and weights, and maps, to a number.
-
-        See `losses.nuclei_loss` and `losses.two_class_loss`.
-        """
-        from napari_nucleiseg.networks.losses import nuclei_loss, two_class_loss
-
-        return nuclei_loss if self.maps == MAPS else two_class_loss
-
-    def optimizer(
-        self, learning_rate: float, weight_decay: float
-    ) -> keras.optimizers.Optimizer:
-        """Return the optimizer: AdamW with clipped gradients, or plain Adam.
-
-        Parameters
-        ----------
-        learning_rate, weight_decay : float
-            As in `TrainParams`; a weight decay of 0 is none.
-        """
-        import keras
-
-        if self.maps == MAPS:
-            return keras.optimizers.AdamW(
-                learning_rate, weight_decay=weight_decay, global_clipnorm=1.0
-            )
-        return keras.optimizers.Adam(learning_rate, weight_decay=weight_decay or None)
+        if self.pretrained:
+            return self.builder(pretrained=pretrained, fetch=fetch)
+        return self.builder()
 
 
-ARCHITECTURES = {
-    one.name: one
-    for one in (
-        Architecture(
-            name="nuclei",
-            title="U-Net that separates touching nuclei (the built-in model's)",
-            tile=1024,
-        ),
-        Architecture(
-            name="unet",
-            title="Plain U-Net: nucleus or background (Ronneberger et al. 2015)",
-            maps=TWO_CLASSES,
-            patch_size=128,
-            multiple=16,
-        ),
-        Architecture(
-            name="unet-mobilenetv2",
-            title="U-Net on MobileNetV2 trained on ImageNet: nucleus or background",
-            maps=TWO_CLASSES,
-            patch_size=128,
-            pretrained=True,
-        ),
-    )
-}
+#: By name, in the order in which they are offered.
+ARCHITECTURES: dict[str, Architecture] = {}
+
+
+def register(architecture: Architecture) -> Architecture:
+    """Make a network known by its name; returns its record."""
+    ARCHITECTURES[architecture.name] = architecture
+    return architecture
 
 
 def find_architecture(name: str) -> Architecture:

@@ -44,10 +44,10 @@ def round_weights(network: keras.Model) -> None:
         Each ``BatchNormalization`` follows one of `_FOLDING` without bias.
     """
     folded = set()
+    makers = {id(layer.output): layer for layer in network.layers}
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            (node,) = layer._inbound_nodes
-            conv = node.input_tensors[0]._keras_history.operation
+            conv = makers[id(layer.input)]
             if type(conv) in _FOLDING and not conv.use_bias:
                 _fold_scale(conv, layer)
                 folded.add(conv.name)

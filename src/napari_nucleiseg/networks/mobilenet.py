@@ -1,25 +1,22 @@
-"""A U-Net whose encoder is MobileNetV2, and the ImageNet weights it starts from.
-
-Import this module only to train: it loads Keras.
-"""
+"""A U-Net whose encoder is MobileNetV2, and the ImageNet weights it starts from."""
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import logging
 import os
-import tempfile
-import threading
-import urllib.request
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
-from keras import layers
+from napari_nucleiseg.networks.architectures import (
+    TWO_CLASSES,
+    Architecture,
+    PretrainedWeightsError,
+    register,
+)
+from napari_nucleiseg.networks.losses import two_class_loss
 
-from napari_nucleiseg.networks.architectures import TWO_CLASSES, PretrainedWeightsError
-
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    import keras
 
 #: Layers of MobileNetV2 whose outputs are used, at 1/2 to 1/32 of the image's size;
 #: the last one is the bottom of the U, the others are skip connections.
@@ -41,12 +38,11 @@ UP_FILTERS = (512, 256, 128, 64)
 
 #: Where `keras.applications.MobileNetV2` gets its weights: the ones for 128 x 128.
 WEIGHTS_FILE = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_128_no_top.h5"
-WEIGHTS_URL = (
+WEIGHTS_FOLDER = (
     "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
-    + WEIGHTS_FILE
 )
 
-#: Seconds to wait for an answer, and then for each further piece.
+#: Seconds of silence after which fetching them is given up.
 PATIENCE = 8.0
 
 
@@ -81,6 +77,9 @@ def build_mobilenet_unet(*, pretrained: bool = True, fetch: bool = True) -> kera
     .. [1] M. Sandler et al., "MobileNetV2: Inverted Residuals and Linear
        Bottlenecks", CVPR 2018.
     """
+    import keras
+    from keras import layers
+
     # First: where they cannot be had there is nothing to build.
     weights = _imagenet_weights(fetch_weights()) if pretrained and fetch else None
     image = layers.Input((None, None, 3), name="image")
@@ -118,6 +117,8 @@ def build_mobilenet_unet(*, pretrained: bool = True, fetch: bool = True) -> kera
 
 def _imagenet_weights(path: Path) -> list:
     """Return the weights of `keras.applications.MobileNetV2` from a file."""
+    import keras
+
     try:
         return keras.applications.MobileNetV2(
             input_shape=(128, 128, 3), include_top=False, weights=str(path)
@@ -130,17 +131,8 @@ def _imagenet_weights(path: Path) -> list:
         ) from e
 
 
-def keras_cache() -> Path:
-    """Return the folder where Keras keeps the weights it has fetched."""
-    home = os.environ.get("KERAS_HOME") or str(Path("~") / ".keras")
-    return Path(home).expanduser() / "models"
-
-
 def fetch_weights() -> Path:
     """Return the file of MobileNetV2's ImageNet weights; fetch it if it is not there.
-
-    Keras's own download waits without limit where a network swallows what is sent to
-    it; this one gives up after some seconds of silence, and leaves no half file.
 
     Returns
     -------
@@ -150,52 +142,40 @@ def fetch_weights() -> Path:
     Raises
     ------
     PretrainedWeightsError
-        If it is not there and cannot be fetched.
+        If it is not there and cannot be fetched whole.
     """
-    path = keras_cache() / WEIGHTS_FILE
-    if path.is_file():
-        return path
-    log.info("Fetching %s", WEIGHTS_URL)
-    failures: list[Exception] = []
-    arrived = threading.Event()
+    import pooch
 
-    def work() -> None:
-        try:
-            _download(path, arrived)
-        except (OSError, http.client.HTTPException, ValueError) as e:
-            failures.append(e)
-
-    # Looking up a name cannot be given a time limit: a thread can be left behind.
-    worker = threading.Thread(target=work, name="fetch weights", daemon=True)
-    worker.start()
-    worker.join(PATIENCE)
-    if arrived.is_set():
-        worker.join()
-    if path.is_file():
-        return path
-    reason = str(failures[0]) if failures else f"no answer in {PATIENCE:.0f} s"
-    raise PretrainedWeightsError(
-        "The encoder's ImageNet weights could not be fetched from "
-        f"{WEIGHTS_URL} to {path} ({reason}). Put the file there by hand, or train "
-        "without pretrained weights (pretrained=False, --no-pretrained)."
-    ) from (failures[0] if failures else None)
+    home = os.environ.get("KERAS_HOME") or "~/.keras"
+    folder = Path(home).expanduser() / "models"
+    pooch.get_logger().setLevel(logging.WARNING)
+    try:
+        return Path(
+            pooch.retrieve(
+                WEIGHTS_FOLDER + WEIGHTS_FILE,
+                known_hash=None,
+                fname=WEIGHTS_FILE,
+                path=folder,
+                downloader=pooch.HTTPDownloader(timeout=PATIENCE),
+            )
+        )
+    except (OSError, ValueError) as e:
+        raise PretrainedWeightsError(
+            "The encoder's ImageNet weights could not be fetched from "
+            f"{WEIGHTS_FOLDER}{WEIGHTS_FILE} to {folder} ({e}). Put the file there by "
+            "hand, or train without pretrained weights (pretrained=False, "
+            "--no-pretrained)."
+        ) from e
 
 
-def _download(path: Path, arrived: threading.Event) -> None:
-    """Fetch the weights, whole or not at all; sets `arrived` once they flow."""
-    with urllib.request.urlopen(WEIGHTS_URL, timeout=PATIENCE) as answer:
-        arrived.set()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".fetching-", dir=path.parent)
-        fresh = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                wanted = answer.headers.get("Content-Length")
-                while piece := answer.read(1 << 16):
-                    file.write(piece)
-                if wanted is not None and file.tell() != int(wanted):
-                    raise OSError(f"{file.tell()} of {wanted} bytes came")
-            fresh.replace(path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                fresh.unlink()
+MOBILENET = register(
+    Architecture(
+        name="unet-mobilenetv2",
+        title="U-Net on MobileNetV2 trained on ImageNet: nucleus or background",
+        builder=build_mobilenet_unet,
+        loss=two_class_loss,
+        patch_size=128,
+        pretrained=True,
+        seconds_per_megapixel=22.0,
+    )
+)

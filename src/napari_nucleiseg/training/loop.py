@@ -1,12 +1,10 @@
-"""One training, step by step and epoch by epoch (Keras, any backend)."""
+"""One training: pairs in, a network and its history out (Keras, any backend)."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,14 +13,20 @@ import numpy as np
 from keras import ops
 
 from napari_nucleiseg.core.labels.pairs import Pair
-from napari_nucleiseg.core.monitor import Monitor, Progress
+from napari_nucleiseg.core.monitor import Monitor, Progress, SilentMonitor
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.core.segment.instances import InstanceSettings
 from napari_nucleiseg.core.segment.predictor import NetworkSpec
-from napari_nucleiseg.networks.architectures import Architecture
+from napari_nucleiseg.networks.architectures import Architecture, find_architecture
+from napari_nucleiseg.training.batches import (
+    draw_batches,
+    pixel_accuracy,
+    target_columns,
+)
 from napari_nucleiseg.training.checkpoint import TrainState
-from napari_nucleiseg.training.sampler import PatchSampler, Sizes
+from napari_nucleiseg.training.sampler import PatchSampler
 from napari_nucleiseg.training.schedule import AVERAGE_EVERY, Average, Schedule
+from napari_nucleiseg.training.sizes import Sizes, sizes_for
 from napari_nucleiseg.training.validation import Evaluation, HeldOut, NetworkPredictor
 
 #: Validation patches drawn, the same ones after every epoch: for short epochs and
@@ -43,15 +47,16 @@ class TrainResult:
         val_AP50, val_AP75, val_mean_AP, learning_rate``. Where training went on from
         a network, a row for epoch 0 says how that did.
     best_epoch : int
-        The epoch that `network` is from; 0 is what training began with.
+        The epoch that `network` is from, the first of several that are equally good;
+        0 is what training began with.
     best : Evaluation or None
-        How `network` does on the held-out images.
+        How `network` does on the validation images.
     first : Evaluation or None
         How the network that training went on from does there.
     latest : Evaluation or None
-        The last look at the held-out images.
+        How the network did after the last epoch.
     crops : list of Pair
-        The held-out crops that were looked at.
+        The crops of the validation images that are segmented.
     stopped : bool
         Whether the monitor ended it early.
     problem : str
@@ -68,58 +73,106 @@ class TrainResult:
     stopped: bool = False
     problem: str = ""
 
+    @property
+    def has_epochs(self) -> bool:
+        """Whether an epoch has ended."""
+        return any(row["epoch"] for row in self.history)
 
-def _batches(
-    samplers: Sequence[PatchSampler], share: float, params: TrainParams, start: int
-) -> Generator[tuple[np.ndarray, np.ndarray], None, None]:
-    """Yield training batches, drawn in the background while the network works.
 
-    `share` of each batch, on average, comes from the second sampler.
+def fit_network(
+    pairs: Sequence[Pair],
+    validation: Sequence[Pair],
+    *,
+    params: TrainParams | None = None,
+    network: keras.Model | None = None,
+    architecture: str = "nuclei",
+    settings: InstanceSettings | None = None,
+    sizes: Sizes | None = None,
+    rehearsal: Sequence[Pair] = (),
+    resume: tuple[TrainState, Sequence[np.ndarray]] | None = None,
+    first: bool = False,
+    monitor: Monitor | None = None,
+    on_epoch: Callable[[Training, bool], None] | None = None,
+) -> TrainResult:
+    """Train a network on pairs of image and labels.
+
+    The learning rate is warmed up, then follows the schedule; the network kept is the
+    moving average of the weights that has the lowest loss on fixed validation
+    patches.
+
+    Parameters
+    ----------
+    pairs, validation : sequence of Pair
+        What to learn from, and what to check on; keep them apart.
+    params : TrainParams, optional
+        How to train.
+    network : keras.Model, optional
+        Train this one instead of a fresh one.
+    architecture : str
+        See `networks.architectures.find_architecture`.
+    settings : InstanceSettings, optional
+        Thresholds to segment the validation crops with.
+    sizes : Sizes, optional
+        Nuclear diameters; by default those of the parameters, see `sizes_for`.
+    rehearsal : sequence of Pair
+        Other images, for the share of patches that ``params.rehearsal`` says.
+    resume : tuple, optional
+        A state, and the best weights, that an earlier run left.
+    first : bool
+        Whether `network` is trained already: it is evaluated before the first epoch,
+        only weights that are better than it are kept, and blended with it.
+    monitor : Monitor, optional
+        Told of every batch and epoch, and asked after each batch whether to stop.
+    on_epoch : callable, optional
+        Called after each epoch with the training and whether it became better: the
+        place to save.
+
+    Returns
+    -------
+    TrainResult
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to train or to validate on.
+    FloatingPointError
+        If the loss becomes infinite or NaN before any epoch has ended.
     """
-
-    def draw(step: int) -> tuple[np.ndarray, np.ndarray]:
-        seed = (params.seed, step)
-        if len(samplers) == 1:
-            return samplers[0].batch(params.batch_size, seed)[:2]
-        n = np.random.default_rng(seed).binomial(params.batch_size, share)
-        parts = [
-            sampler.batch(count, (*seed, i))[:2]
-            for i, (sampler, count) in enumerate(
-                zip(samplers, (params.batch_size - n, n), strict=True)
-            )
-            if count
-        ]
-        x, y = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        return x, y
-
-    with ThreadPoolExecutor(1, thread_name_prefix="patches") as pool:
-        waiting: deque = deque()
-        step = start
-        try:
-            while True:
-                while len(waiting) < 3:
-                    waiting.append(pool.submit(draw, step))
-                    step += 1
-                yield waiting.popleft().result()
-        finally:
-            for job in waiting:
-                job.cancel()
-
-
-def pixel_accuracy(maps: tuple[str, ...]) -> Callable[[Any, Any], Any]:
-    """Return a metric: the share of known pixels that are rightly nucleus or not."""
-    index = maps.index("nucleus")
-
-    def accuracy(y_true: Any, y_pred: Any) -> Any:
-        known = ops.cast(y_true[..., 3] > 0, "float32")
-        same = ops.cast((y_true[..., 0] > 0.5) == (y_pred[..., index] > 0.5), "float32")
-        return ops.sum(same * known) / (ops.sum(known) + 1e-6)
-
-    return accuracy
+    params = params or TrainParams()
+    monitor = monitor or SilentMonitor()
+    keras.utils.set_random_seed(params.seed)
+    design = find_architecture(architecture)
+    monitor.report(Progress("Preparing images", 0, 0))
+    training = Training(
+        pairs,
+        validation,
+        params,
+        network if network is not None else design.build(),
+        design,
+        settings or InstanceSettings(),
+        rehearsal,
+        sizes or sizes_for(design.name, params.diameter),
+        params.blend if first else 1.0,
+    )
+    result = training.result
+    if first:
+        monitor.report(Progress("Checking the model to start from", 0, 0))
+        training.take_first(note=resume is None)
+        if resume is None:
+            monitor.report(Progress("Epoch", 0, params.epochs, result.history[0]))
+    if resume is not None:
+        training.restore(*resume)
+    try:
+        training.run(monitor, on_epoch)
+    except FloatingPointError as e:
+        if not result.has_epochs:
+            raise
+        result.problem = str(e)
+    return result
 
 
-class Trainer:
-    """One training, epoch by epoch; use `training.fit_network`."""
+class Training:
+    """One training, epoch by epoch; use `fit_network`."""
 
     def __init__(
         self,
@@ -141,14 +194,18 @@ class Trainer:
             "own_scale": params.own_scale,
         }
         sets = [pairs] if not rehearsal or not params.rehearsal else [pairs, rehearsal]
-        self.samplers = [
+        self._samplers = [
             PatchSampler(some, augmentation=params.augmentation, **cut) for some in sets
         ]
+        self._columns = target_columns(architecture)
         few, many = VALIDATION_PATCHES
-        self.held_out = HeldOut(
-            validation, patches=many if params.steps_per_epoch >= 100 else few, **cut
+        self._held_out = HeldOut(
+            validation,
+            patches=many if params.steps_per_epoch >= 100 else few,
+            design=architecture,
+            **cut,
         )
-        self.predictor = NetworkPredictor(
+        self._predictor = NetworkPredictor(
             lambda x: ops.convert_to_numpy(network(x, training=False)),
             NetworkSpec(
                 name="in training",
@@ -163,37 +220,34 @@ class Trainer:
                 settings=settings,
             ),
         )
-        self.loss = architecture.loss()
         network.compile(
             architecture.optimizer(params.learning_rate, params.weight_decay),
-            loss=self.loss,
-            metrics=[pixel_accuracy(architecture.maps)],
+            loss=architecture.loss,
+            metrics=[pixel_accuracy(architecture)],
             # Compiling for a processor costs more than it brings.
             jit_compile=False,
         )
         network.optimizer.build(network.trainable_variables)
         self.average = Average(network, params.ema_momentum, blend=blend)
         self.schedule = Schedule(params)
-        self.result = TrainResult(network, crops=self.held_out.crops)
-        self.lowest = math.inf
+        self.result = TrainResult(network, crops=self._held_out.crops)
         self.best_weights = network.get_weights()
         self.minutes = 0.0
-        self._patience_is_out = False
         self.seconds_per_megapixel = 0.0
 
     def evaluate(self) -> Evaluation:
-        """Look at the held-out images with the network as it is."""
+        """Check the network as it is on the validation images."""
 
         def loss(y_true: np.ndarray, y_pred: np.ndarray) -> float:
-            value = self.loss(
+            value = self.architecture.loss(
                 ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
             )
             return float(ops.convert_to_numpy(ops.mean(value)))
 
-        return self.held_out.evaluate(self.predictor, loss)
+        return self._held_out.evaluate(self._predictor, loss)
 
     def state(self) -> TrainState:
-        """Return what is needed to go on from here."""
+        """Return what is needed to resume from here."""
         return TrainState(
             weights=self.network.get_weights(),
             optimizer=[
@@ -202,19 +256,14 @@ class Trainer:
             average=self.average.weights,
             history=self.result.history,
             values={
-                "factor": self.schedule.factor,
-                "since_best": self.schedule.since_best,
-                "since_change": self.schedule.since_change,
                 "updates": self.average.updates,
                 "best_epoch": self.result.best_epoch,
-                "lowest": self.lowest,
                 "minutes": self.minutes,
             },
         )
 
     def restore(self, state: TrainState, best: Sequence[np.ndarray]) -> None:
         """Go back to a state that was saved, and to the best weights saved by it."""
-        values = state.values
         self.network.set_weights(list(best))
         self.result.best = self.evaluate()
         self.best_weights = list(best)
@@ -223,107 +272,113 @@ class Trainer:
             self.network.optimizer.variables, state.optimizer, strict=True
         ):
             variable.assign(value)
-        self.average.weights, self.average.updates = state.average, values["updates"]
-        self.schedule.factor = values["factor"]
-        self.schedule.since_best = values["since_best"]
-        self.schedule.since_change = values["since_change"]
+        self.average.weights = state.average
+        self.average.updates = state.values["updates"]
+        self.minutes = state.values["minutes"]
         self.result.history = state.history
-        self.result.best_epoch = values["best_epoch"]
-        self.lowest, self.minutes = values["lowest"], values["minutes"]
+        self.schedule = Schedule(self.params, state.history)
+        self.result.best_epoch = self.schedule.best_epoch
 
     def take_first(self, *, note: bool) -> None:
-        """Look at the held-out images before the first epoch, to compare with."""
+        """Check the network before the first epoch, to compare with."""
         first = self.evaluate()
         self.result.latest = self.result.first = first
         if note:
-            self.result.best, self.lowest = first, first.row["val_loss"]
-            self.result.history.append({"epoch": 0, "minutes": 0.0, **first.row})
+            row = {"epoch": 0, "minutes": 0.0, **first.row}
+            self.schedule.note(row)
+            self.result.best = first
+            self.result.history.append(row)
 
     def run(
-        self, monitor: Monitor, on_epoch: Callable[[Trainer, bool], None] | None
-    ) -> TrainResult:
+        self, monitor: Monitor, on_epoch: Callable[[Training, bool], None] | None
+    ) -> None:
         """Train until the epochs, the time or the patience are used up."""
-        params, result = self.params, self.result
-        done = [row for row in result.history if row["epoch"] > 0]
+        params, result, network = self.params, self.result, self.network
+        done = sum(row["epoch"] > 0 for row in result.history)
         per_epoch = params.steps_per_epoch
         total = params.epochs * per_epoch
-        batches = _batches(
-            self.samplers, params.rehearsal, params, len(done) * per_epoch
-        )
         used, start = self.minutes, time.monotonic()
-        try:
-            for epoch in range(len(done) + 1, params.epochs + 1):
-                share, seen = 0.0, []
-                began, first_step = time.monotonic(), (epoch - 1) * per_epoch
-                for step in range(first_step, epoch * per_epoch):
-                    self.minutes = used + (time.monotonic() - start) / 60
-                    share = max(
-                        step / total, self.minutes / (params.minutes or math.inf)
-                    )
-                    rate = self.schedule.rate(share)
-                    self.network.optimizer.learning_rate = rate
-                    logs = self.network.train_on_batch(*next(batches), return_dict=True)
-                    seen.append((float(logs["loss"]), float(logs["accuracy"])))
-                    if not math.isfinite(logs["loss"]):
-                        raise FloatingPointError(
-                            f"The loss became {logs['loss']} in epoch {epoch}: the "
-                            f"learning rate {params.learning_rate:g} may be too high "
-                            "for these images."
-                        )
-                    if step % AVERAGE_EVERY == 0:
-                        self.average.update()
-                    done_steps = Progress(
-                        "Training", step + 1, total, {"loss": float(logs["loss"])}
-                    )
-                    monitor.report(done_steps)
-                    result.stopped = monitor.should_stop()
-                    if result.stopped or share >= 1:
-                        break
-                pixels = params.batch_size * params.patch_size**2 / 1e6
-                self.seconds_per_megapixel = (time.monotonic() - began) / (
-                    (step - first_step + 1) * pixels
-                )
-                if result.stopped and any(row["epoch"] for row in result.history):
-                    break  # what is there is what is kept, at once
-                loss, accuracy = np.mean(seen, axis=0).tolist()
-                means = {"loss": loss, "accuracy": accuracy}
-                self._end_epoch(epoch, means, rate, monitor, on_epoch)
-                if result.stopped or share >= 1 or self._patience_is_out:
-                    break
-        finally:
-            batches.close()
-            self.network.set_weights(self.best_weights)
-        return result
+        epoch, share, rate, began = done, 0.0, 0.0, start
 
-    def _end_epoch(
-        self,
-        epoch: int,
-        means: dict[str, float],
-        rate: float,
-        monitor: Monitor,
-        on_epoch: Callable[[Trainer, bool], None] | None,
-    ) -> None:
-        monitor.report(Progress("Checking", epoch, self.params.epochs))
+        def epoch_begins(index: int, logs: Any) -> None:
+            nonlocal epoch, began
+            epoch, began = index + 1, time.monotonic()
+
+        def step_begins(step: int, logs: Any) -> None:
+            nonlocal share, rate
+            self.minutes = used + (time.monotonic() - start) / 60
+            share = max(
+                ((epoch - 1) * per_epoch + step) / total,
+                self.minutes / (params.minutes or math.inf),
+            )
+            rate = self.schedule.rate(share)
+            network.optimizer.learning_rate = rate
+
+        def step_ends(step: int, logs: dict[str, Any]) -> None:
+            loss = float(logs["loss"])  # the mean of the epoch so far
+            if not math.isfinite(loss):
+                raise FloatingPointError(
+                    f"The loss became {loss} in epoch {epoch}: the learning rate "
+                    f"{params.learning_rate:g} may be too high for these images."
+                )
+            seen = (epoch - 1) * per_epoch + step + 1
+            if (seen - 1) % AVERAGE_EVERY == 0:
+                self.average.update()
+            monitor.report(Progress("Training", seen, total, {"loss": loss}))
+            pixels = (step + 1) * params.batch_size * params.patch_size**2
+            self.seconds_per_megapixel = (time.monotonic() - began) / pixels * 1e6
+            result.stopped = monitor.should_stop()
+            network.stop_training = result.stopped or share >= 1
+
+        def epoch_ends(index: int, logs: dict[str, Any]) -> None:
+            if result.stopped and result.has_epochs:
+                return  # what is there is what is kept, at once
+            monitor.report(Progress("Checking", epoch, params.epochs))
+            better = self._check(
+                epoch, {n: float(logs[n]) for n in ("loss", "accuracy")}, rate
+            )
+            if on_epoch is not None:
+                on_epoch(self, better)
+            monitor.report(Progress("Epoch", epoch, params.epochs, result.history[-1]))
+            network.stop_training |= self.schedule.patience_is_out
+
+        try:
+            network.fit(
+                draw_batches(self._samplers, self._columns, params, done * per_epoch),
+                steps_per_epoch=per_epoch,
+                initial_epoch=done,
+                epochs=params.epochs,
+                callbacks=[
+                    keras.callbacks.LambdaCallback(
+                        on_epoch_begin=epoch_begins,
+                        on_train_batch_begin=step_begins,
+                        on_train_batch_end=step_ends,
+                        on_epoch_end=epoch_ends,
+                    )
+                ],
+                shuffle=False,  # the batches are as they come
+                verbose=0,
+            )
+        finally:
+            network.set_weights(self.best_weights)
+
+    def _check(self, epoch: int, means: dict[str, float], rate: float) -> bool:
+        """Evaluate the average after an epoch; returns whether it is the best."""
         result = self.result
         current = self.average.swap()
         latest = result.latest = self.evaluate()
-        result.history.append(
-            {
-                "epoch": epoch,
-                "minutes": round(self.minutes, 2),
-                **means,
-                **latest.row,
-                "learning_rate": rate,
-            }
-        )
-        # AP on so few images leaps about; the loss on them hardly does.
-        better = latest.row["val_loss"] <= self.lowest
+        row = {
+            "epoch": epoch,
+            "minutes": round(self.minutes, 2),
+            **means,
+            **latest.row,
+            "learning_rate": rate,
+        }
+        result.history.append(row)
+        # AP on so few images varies a lot from epoch to epoch; the loss hardly does.
+        better = self.schedule.note(row)
         if better:
-            self.lowest, result.best = latest.row["val_loss"], latest
-            result.best_epoch = epoch
+            result.best, result.best_epoch = latest, epoch
             self.best_weights = self.network.get_weights()
-        self._patience_is_out = self.schedule.epoch_ended(better)
         self.network.set_weights(current)
-        if on_epoch is not None:
-            on_epoch(self, better)
-        monitor.report(Progress("Epoch", epoch, self.params.epochs, result.history[-1]))
+        return better

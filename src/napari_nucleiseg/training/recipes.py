@@ -15,6 +15,7 @@ from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.monitor import Monitor, Progress, SilentMonitor
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.models.registry import Model
+from napari_nucleiseg.networks.architectures import ARCHITECTURES, Architecture
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Recipe:
         resume : bool
             Go on with a run of this recipe to this output that was interrupted.
         monitor : Monitor, optional
-            See `fine_tuning.train`; of several stages, it is told when each begins
+            See `training.run.train`; of several stages, it is told when each begins
             (``"Stage"``, with its limits). If it asks to stop, the stages that
             follow are left out.
 
@@ -202,6 +203,19 @@ class Recipe:
         return stage - 1
 
 
+def params_from_scratch(design: Architecture) -> TrainParams:
+    """Return what suits training a network from scratch, unless told otherwise."""
+    return TrainParams(
+        epochs=100,
+        steps_per_epoch=32,
+        learning_rate=design.learning_rate,
+        patch_size=design.patch_size,
+        schedule="plateau",
+        patience=20,
+        plateau_patience=6,
+    )
+
+
 #: What the stages of a training from scratch have in common: time ends them.
 LONG = TrainParams(
     epochs=300,
@@ -284,12 +298,26 @@ RECIPES = {
 
 
 def find_recipe(name: str) -> Recipe:
-    """Return a recipe by name; an unknown one is a ValueError that lists them."""
-    if name not in RECIPES:
-        raise ValueError(
-            f"There is no recipe named {name!r}; there are {', '.join(RECIPES)}."
+    """Return a recipe by name; an unknown one is a ValueError that lists them.
+
+    A network that has none of its own gets the usual one of its name.
+    """
+    if name in RECIPES:
+        return RECIPES[name]
+    if name in ARCHITECTURES:
+        design = ARCHITECTURES[name]
+        return Recipe(
+            name=name,
+            title=design.title,
+            stages=(Stage(params_from_scratch(design)),),
+            source="images and labels of your own",
+            license="your own",
+            architecture=name,
         )
-    return RECIPES[name]
+    names = dict.fromkeys((*RECIPES, *ARCHITECTURES))
+    raise ValueError(
+        f"There is no recipe named {name!r}; there are {', '.join(names)}."
+    )
 
 
 def read_split(

@@ -22,12 +22,12 @@ from napari_nucleiseg.models.verdict import Verdict
 from napari_nucleiseg.networks.architectures import find_architecture
 from napari_nucleiseg.training.rehearsal import rehearsal_pairs
 from napari_nucleiseg.training.run_folder import Order, RunFolder
-from napari_nucleiseg.training.sampler import sizes_for
+from napari_nucleiseg.training.sizes import sizes_for
 from napari_nucleiseg.training.speed import remember_speed
 
 if TYPE_CHECKING:
     from napari_nucleiseg.training.drawing import Drawing
-    from napari_nucleiseg.training.loop import Trainer, TrainResult
+    from napari_nucleiseg.training.loop import Training, TrainResult
 
 
 @dataclass(frozen=True)
@@ -282,7 +282,7 @@ def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
     resume = run.load() if run.can_resume else None
 
     from napari_nucleiseg.training.drawing import Drawing
-    from napari_nucleiseg.training.fit import fit_network
+    from napari_nucleiseg.training.loop import fit_network
     from napari_nucleiseg.training.saving import load_network, save_network
 
     if base is not None:
@@ -351,10 +351,10 @@ def _judge(result: TrainResult, base: Model | None) -> Verdict:
     return Verdict(result.best.figures, first, name, len(result.crops))
 
 
-def _saver(run: RunFolder, drawn: Drawing) -> Callable[[Trainer, bool], None]:
-    def on_epoch(trainer: Trainer, better: bool) -> None:
-        remember_speed(trainer.architecture.name, trainer.seconds_per_megapixel)
-        run.save(trainer.state(), trainer.best_weights, better=better)
-        drawn.epoch(trainer.result)
+def _saver(run: RunFolder, drawn: Drawing) -> Callable[[Training, bool], None]:
+    def on_epoch(training: Training, better: bool) -> None:
+        remember_speed(training.architecture.name, training.seconds_per_megapixel)
+        run.save(training.state(), training.best_weights, better=better)
+        drawn.epoch(training.result)
 
     return on_epoch

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import scipy.ndimage as ndi
@@ -12,11 +11,8 @@ import scipy.ndimage as ndi
 from napari_nucleiseg.core.labels.pairs import Pair, median_diameter
 from napari_nucleiseg.core.segment import image as images
 from napari_nucleiseg.core.segment.instances import contact_map, distance_map
-from napari_nucleiseg.core.segment.size import working_diameter, working_range
 from napari_nucleiseg.training.augmentation import slope, vary_colour, vary_grey
-
-if TYPE_CHECKING:
-    from napari_nucleiseg.models.card import ModelCard
+from napari_nucleiseg.training.sizes import DIAMETER
 
 #: Channels of a training target: the three maps, and each pixel's weight.
 TARGETS = ("nucleus", "distance", "contact", "weight")
@@ -65,83 +61,6 @@ def _prepare(pair: Pair) -> _Prepared:
         tuple(box for box in ndi.find_objects(shown) if box is not None),
         median_diameter(shown),
     )
-
-
-#: Diameter (pixels) that nuclei are brought to where nothing else is said.
-DIAMETER = 20.0
-
-
-class Sizes(NamedTuple):
-    """Nuclear diameters, pixels: what a network is trained at, and how it is used.
-
-    Parameters
-    ----------
-    diameter : float
-        That of its training.
-    known : tuple of float
-        Those it copes with.
-    working : float
-        That to which others are brought.
-    left : tuple of float
-        Those that are left as they are.
-    """
-
-    diameter: float
-    known: tuple[float, float]
-    working: float
-    left: tuple[float, float]
-
-
-def sizes_for(
-    architecture: str, diameter: float | None, base: ModelCard | None = None
-) -> Sizes:
-    """Return the diameters of a network, and of one that goes on from another.
-
-    Parameters
-    ----------
-    architecture : str
-        Name of the network's architecture.
-    diameter : float or None
-        Nuclear diameter it is trained at, pixels; None for the base's, or `DIAMETER`.
-    base : ModelCard, optional
-        What it goes on from: trained at the same diameter, it is used as that is.
-    """
-    if base is not None and diameter in (None, base.diameter):
-        return Sizes(
-            base.diameter,
-            base.diameter_range,
-            working_diameter(base),
-            working_range(base),
-        )
-    diameter = diameter or DIAMETER
-    working, left = best_at(architecture, diameter)
-    return Sizes(diameter, diameters_known(diameter), working, left)
-
-
-def diameters_known(diameter: float) -> tuple[float, float]:
-    """Return the diameters (pixels) a network copes with as they are.
-
-    About what training shows it (see `PatchSampler`); below, enlarging helps.
-    """
-    return round(0.625 * diameter, 1), round(1.8 * diameter, 1)
-
-
-def best_at(architecture: str, diameter: float) -> tuple[float, tuple[float, float]]:
-    """Return the diameter (pixels) nuclei are best brought to, and which are left.
-
-    The network ``nuclei`` works at half resolution: it parts and outlines nuclei
-    somewhat larger than those of its training better, up to the largest it knows.
-
-    Parameters
-    ----------
-    architecture : str
-        Name of the network's architecture.
-    diameter : float
-        Nuclear diameter it is trained at, pixels.
-    """
-    if architecture != "nuclei":
-        return diameter, diameters_known(diameter)
-    return round(1.3 * diameter, 1), (diameter, round(1.8 * diameter, 1))
 
 
 class PatchSampler:

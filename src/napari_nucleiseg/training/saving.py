@@ -31,7 +31,7 @@ from napari_nucleiseg.networks.export import (
     to_lite,
 )
 from napari_nucleiseg.training.loop import TrainResult
-from napari_nucleiseg.training.sampler import sizes_for
+from napari_nucleiseg.training.sizes import sizes_for
 
 
 def load_network(model: str | os.PathLike[str]) -> keras.Model:

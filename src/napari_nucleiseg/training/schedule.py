@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +24,7 @@ AVERAGE_EVERY = 4
 
 
 class Average:
-    """A running average of a network's weights, on any backend.
+    """A moving average of a network's weights, on any backend.
 
     Short at first, so that the untrained weights are soon forgotten. It may be blended
     with the weights there were at the beginning, which keeps most of what the network
@@ -78,13 +79,29 @@ class Average:
 
 
 class Schedule:
-    """The learning rate: warmed up, then by a cosine or lowered on plateaus."""
+    """The learning rate: warmed up, then by a cosine or lowered on plateaus.
 
-    def __init__(self, params: TrainParams) -> None:
+    It also keeps which epoch was best, and when patience has run out; all of it
+    follows from the history.
+
+    Parameters
+    ----------
+    params : TrainParams
+        How it is to fall.
+    history : sequence of dict
+        The epochs there have been.
+    """
+
+    def __init__(
+        self, params: TrainParams, history: Sequence[Mapping[str, float]] = ()
+    ) -> None:
         self.params = params
-        self.factor = 1.0
-        self.since_best = 0  # epochs
-        self.since_change = 0
+        self.best_epoch = 0
+        self._lowest: float | None = None
+        self._factor = 1.0
+        self._epoch = self._changed = 0
+        for row in history:
+            self.note(row)
 
     def rate(self, share: float) -> float:
         """Return the learning rate when `share` (0-1) of the training is done."""
@@ -92,21 +109,29 @@ class Schedule:
         if share < WARM_UP:
             return top * max(share / WARM_UP, 0.02)
         if self.params.schedule != "cosine":
-            return top * self.factor
+            return top * self._factor
         turn = min((share - WARM_UP) / (1 - WARM_UP), 1.0)
         return top * (
             FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * turn)) / 2
         )
 
-    def epoch_ended(self, better: bool) -> bool:
-        """Take note of an epoch; returns whether patience has run out."""
-        self.since_best = 0 if better else self.since_best + 1
-        self.since_change = 0 if better else self.since_change + 1
-        if (
-            self.params.schedule == "plateau"
-            and self.since_change >= self.params.plateau_patience
-        ):
-            self.factor *= PLATEAU_FACTOR
-            self.since_change = 0
+    def note(self, row: Mapping[str, float]) -> bool:
+        """Take note of an epoch; returns whether it is the best so far.
+
+        Of epochs with the same validation loss the first is the best.
+        """
+        self._epoch, loss = int(row["epoch"]), row["val_loss"]
+        better = self._lowest is None or loss < self._lowest
+        if better:
+            self._lowest = loss if math.isfinite(loss) else math.inf
+            self.best_epoch = self._changed = self._epoch
+        elif self._epoch - self._changed >= self.params.plateau_patience:
+            self._factor *= PLATEAU_FACTOR
+            self._changed = self._epoch
+        return better
+
+    @property
+    def patience_is_out(self) -> bool:
+        """Whether there have been too many epochs without a better one."""
         patience = self.params.patience
-        return patience is not None and self.since_best >= patience
+        return patience is not None and self._epoch - self.best_epoch >= patience

@@ -3,51 +3,49 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from pathlib import Path
-from typing import Any
+
+import platformdirs
 
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.io.atomic import write_whole
-from napari_nucleiseg.models.registry import models_folder
-
-#: Seconds to train on a million pixels, on one processor core, measured on two cores
-#: of a 2.5 GHz server with nothing else to do; a first guess elsewhere.
-_GUESS = {"nuclei": 3.7, "unet": 110.0, "unet-mobilenetv2": 22.0}
+from napari_nucleiseg.networks.architectures import ARCHITECTURES
 
 #: Checking after an epoch takes about as long as training on so many pixels.
 _CHECKING = 700_000
+
+#: Seconds for a million pixels on one core, of a network that nothing is known of.
+_GUESS = 10.0
 
 #: Starting Keras, and saving the model, seconds.
 _AROUND = 20.0
 
 
 def _memory() -> Path:
-    return models_folder() / "speed.json"
+    """Return the file of what is remembered."""
+    folder = os.environ.get("NUCLEISEG_CACHE")
+    folder = folder or platformdirs.user_cache_dir("napari-nucleiseg", False)
+    return Path(folder) / "speed.json"
 
 
-def _known_speeds() -> dict[str, Any]:
-    """Read what was noted, whatever has become of the file meanwhile."""
+def _remembered() -> dict[str, float]:
+    """Return the seconds for a million pixels, by architecture."""
     try:
         known = json.loads(_memory().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
+        return {str(name): float(seconds) for name, seconds in known.items()}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return {}  # none yet, or not as we left it
 
 
 def seconds_per_megapixel(architecture: str) -> float:
-    """Return how long training on a million pixels takes here, seconds.
-
-    Parameters
-    ----------
-    architecture : str
-        See `networks.architectures.ARCHITECTURES`.
-    """
-    seconds = _known_speeds().get(architecture)
-    if isinstance(seconds, int | float) and 0 < seconds < math.inf:
-        return float(seconds)
-    return _GUESS.get(architecture, _GUESS["nuclei"]) / (os.cpu_count() or 1)
+    """Return how long training on a million pixels takes here, seconds."""
+    known = _remembered().get(architecture, 0.0)
+    if 0 < known < float("inf"):
+        return known
+    design = ARCHITECTURES.get(architecture)
+    guess = design.seconds_per_megapixel if design else _GUESS
+    return guess / (os.cpu_count() or 1)
 
 
 def remember_speed(architecture: str, seconds: float) -> None:
@@ -56,7 +54,7 @@ def remember_speed(architecture: str, seconds: float) -> None:
     It is for the next estimate only: that it cannot be written is no error.
     """
     path = _memory()
-    known = {**_known_speeds(), architecture: round(seconds, 3)}
+    known = {**_remembered(), architecture: round(seconds, 3)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(known)
@@ -66,20 +64,7 @@ def remember_speed(architecture: str, seconds: float) -> None:
 
 
 def estimate_minutes(params: TrainParams, architecture: str) -> float:
-    """Return how long a training will take at most.
-
-    Parameters
-    ----------
-    params : TrainParams
-        How it is to be done.
-    architecture : str
-        What is trained.
-
-    Returns
-    -------
-    float
-        Minutes.
-    """
+    """Return how long a training of an architecture will take at most, minutes."""
     a_step = params.batch_size * params.patch_size**2
     pixels = params.epochs * (params.steps_per_epoch * a_step + _CHECKING)
     minutes = pixels / 1e6 * seconds_per_megapixel(architecture) / 60

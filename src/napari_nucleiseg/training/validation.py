@@ -9,11 +9,13 @@ import numpy as np
 
 from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.score.fates import classify
-from napari_nucleiseg.core.score.matching import ImageScore, score_image, summarise
+from napari_nucleiseg.core.score.matching import score_image, summarise
 from napari_nucleiseg.core.segment import pipeline
 from napari_nucleiseg.core.segment.predictor import NetworkSpec, Predictor
 from napari_nucleiseg.models.predictor import complete_maps
 from napari_nucleiseg.models.verdict import Figures
+from napari_nucleiseg.networks.architectures import Architecture
+from napari_nucleiseg.training.batches import target_columns
 from napari_nucleiseg.training.sampler import PatchSampler
 
 #: Crops scored after every epoch: at most so many, so large, so much in all (pixels).
@@ -53,14 +55,11 @@ class Evaluation:
         For the verdict.
     predicted : list of numpy.ndarray
         Labels of each crop, in the order of `HeldOut.crops`.
-    scores : list of ImageScore
-        Of each crop.
     """
 
     row: dict[str, float]
     figures: Figures
     predicted: list[np.ndarray]
-    scores: list[ImageScore]
 
 
 class HeldOut:
@@ -75,6 +74,8 @@ class HeldOut:
         At least one.
     patches : int
         Patches to draw for the loss; the same ones every time.
+    design : Architecture
+        Of the network: which targets its loss takes.
     channels, patch_size, diameter, own_scale
         See `PatchSampler`.
     """
@@ -84,6 +85,7 @@ class HeldOut:
         pairs: Sequence[Pair],
         *,
         patches: int,
+        design: Architecture,
         channels: int,
         patch_size: int,
         diameter: float,
@@ -97,7 +99,9 @@ class HeldOut:
             augmentation=0.0,
             own_scale=own_scale,
         )
-        self.x, self.y, _ = sampler.batch(patches, 0)
+        self.x, y, _ = sampler.batch(patches, 0)
+        self.y = y[..., target_columns(design)]
+        self._truth = design.targets.index("nucleus")
         self.crops = choose_crops(pairs)
 
     def evaluate(
@@ -126,9 +130,9 @@ class HeldOut:
             [predictor.run(self.x[i : i + batch]) for i in range(0, len(self.x), batch)]
         )
         nucleus = maps[..., predictor.spec.maps.index("nucleus")] > 0.5
-        known = self.y[..., 3] > 0
-        right = (nucleus == (self.y[..., 0] > 0.5)) & known
-        figures, predicted, scores = score_crops(self.crops, predictor)
+        known = self.y[..., -1] > 0
+        right = (nucleus == (self.y[..., self._truth] > 0.5)) & known
+        figures, predicted = score_crops(self.crops, predictor)
         row = {
             "val_loss": loss(self.y, maps),
             "val_accuracy": float(right.sum() / max(known.sum(), 1)),
@@ -136,12 +140,12 @@ class HeldOut:
             "val_AP75": figures.AP75,
             "val_mean_AP": figures.mean_AP,
         }
-        return Evaluation(row, figures, predicted, scores)
+        return Evaluation(row, figures, predicted)
 
 
 def score_crops(
     crops: Sequence[Pair], predictor: Predictor
-) -> tuple[Figures, list[np.ndarray], list[ImageScore]]:
+) -> tuple[Figures, list[np.ndarray]]:
     """Segment crops as a user's images are, and compare with what is true there.
 
     Parameters
@@ -157,8 +161,6 @@ def score_crops(
         Of all crops.
     predicted : list of numpy.ndarray
         ``(y, x)`` int32 labels of each crop.
-    scores : list of ImageScore
-        Of each crop.
     """
     predicted, scores, fates = [], [], []
     for crop in crops:
@@ -166,7 +168,7 @@ def score_crops(
         predicted.append(found.labels)
         scores.append(score_image(crop.labels, found.labels, known=crop.known))
         fates.append(classify(crop.labels, found.labels, known=crop.known).counts())
-    return Figures.collect(summarise(scores), fates), predicted, scores
+    return Figures.collect(summarise(scores), fates), predicted
 
 
 def choose_crops(pairs: Sequence[Pair]) -> list[Pair]:

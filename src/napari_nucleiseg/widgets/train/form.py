@@ -27,6 +27,7 @@ from napari_nucleiseg.models.registry import (
     unique_name,
 )
 from napari_nucleiseg.networks.architectures import ARCHITECTURES
+from napari_nucleiseg.training.recipes import params_from_scratch
 from napari_nucleiseg.training.speed import estimate_minutes
 from napari_nucleiseg.widgets.shared.controls import combo
 from napari_nucleiseg.widgets.shared.job import Job
@@ -258,15 +259,7 @@ class TrainForm(QWidget):
         suit = TrainParams()
         if self.base is None:
             chosen = self.base_box.currentData()
-            suit = suit.replace(
-                epochs=100,
-                steps_per_epoch=32,
-                learning_rate=2e-3 if chosen.name == "nuclei" else 1e-3,
-                patch_size=chosen.patch_size,
-                schedule="plateau",
-                patience=20,
-                plateau_patience=6,
-            )
+            suit = params_from_scratch(chosen)
         self.form.set_values(suit.model_dump())
         self.more_form.set_values(suit.model_dump())
         self._on_sources_changed()

@@ -18,7 +18,7 @@ from napari_nucleiseg.io.pairs import load_pairs, read_pair_folder
 from napari_nucleiseg.models.registry import Model, models_folder
 from napari_nucleiseg.training.run import prepare
 from napari_nucleiseg.training.run_folder import Order, RunFolder
-from napari_nucleiseg.training.sampler import sizes_for
+from napari_nucleiseg.training.sizes import sizes_for
 from napari_nucleiseg.widgets.shared.layers import full_data
 from napari_nucleiseg.widgets.train.regions import LayerSource, read_sources
 
