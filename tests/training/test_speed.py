@@ -30,7 +30,17 @@ def test_the_estimate_is_by_how_fast_it_was_before(memory):
 
 @pytest.mark.parametrize(
     "text",
-    ["[1, 2]", "3", "null", '"a"', "{", "", "{}", '{"nuclei": -1}', '{"nuclei": "NaN"}'],
+    [
+        "[1, 2]",
+        "3",
+        "null",
+        '"a"',
+        "{",
+        "",
+        "{}",
+        '{"nuclei": -1}',
+        '{"nuclei": "NaN"}',
+    ],
 )
 def test_a_memory_that_is_no_such_thing_is_written_anew(memory, text):
     memory.parent.mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nucleiseg.training.report import (
@@ -11,7 +12,6 @@ from napari_nucleiseg.training.report import (
     write_panels,
     write_report,
 )
-from napari_nucleiseg.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from napari_nucleiseg.training.loop import TrainResult
@@ -25,45 +25,36 @@ class Drawing:
 
     Parameters
     ----------
-    run : RunFolder
-        The training.
+    folder : pathlib.Path
+        The training's report folder.
     """
 
-    def __init__(self, run: RunFolder) -> None:
-        self._folder = run.report
-        self._log = TensorBoardLog(run.report / "tensorboard")
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._log = TensorBoardLog(folder / "tensorboard")
         self._last = 0.0
-        self._curves_of = 0  # rows of the history that the curves show
 
     def epoch(self, result: TrainResult) -> None:
         """Draw the latest epoch, unless one was drawn just now."""
-        if len(result.history) == 2:
-            self._log.add(result.history[0])  # what training began with
-        self._log.add(result.history[-1])
-        now = time.monotonic()
-        if now - self._last >= DRAW_EVERY:
-            self._last = now
-            self._curves(result)
-            self._pictures(result)
-
-    def _curves(self, result: TrainResult) -> None:
-        if len(result.history) != self._curves_of:
-            write_history(self._folder, result.history)
-            self._curves_of = len(result.history)
-
-    def _pictures(self, result: TrainResult) -> None:
-        if result.latest is None:
+        latest = result.history[-1]
+        # What training began with, epoch 0, is logged with the first.
+        for row in result.history if latest["epoch"] == 1 else [latest]:
+            self._log.add(row)
+        if time.monotonic() - self._last < DRAW_EVERY:
             return
-        pairs = zip(result.crops, result.latest.predicted, strict=True)
-        write_panels(
-            self._folder,
-            [(crop.image, crop.labels, found, crop.known) for crop, found in pairs],
-            int(result.history[-1]["epoch"]),
-        )
+        self._last = time.monotonic()
+        write_history(self._folder, result.history)
+        if result.latest is not None:
+            pairs = zip(result.crops, result.latest.predicted, strict=True)
+            write_panels(
+                self._folder,
+                [(crop.image, crop.labels, found, crop.known) for crop, found in pairs],
+                int(latest["epoch"]),
+            )
 
     def finish(self, result: TrainResult, title: str) -> None:
         """Draw what came of it: the whole history, and the best network's report."""
-        self._curves(result)
+        write_history(self._folder, result.history)
         if result.best is not None:
             write_report(self._folder, result.crops, result.best.predicted, title=title)
 

@@ -1,13 +1,14 @@
-"""The drawings of a training's report, as arrays of pixels (NumPy, Pillow, matplotlib).
+"""The drawings of a training's report (NumPy, Pillow, matplotlib).
 
-matplotlib is used through its Agg canvas alone: no window, no pyplot, no state that a
-program around this one could notice.
+matplotlib is used without pyplot: no window, and no state that a program around this
+one could notice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -65,19 +66,24 @@ def panel(
             "Image, true and predicted labels must have one size; received "
             f"{image.shape[:2]}, {truth.shape} and {predicted.shape}."
         )
+    from skimage.transform import resize
+
     found = find_overlaps(truth, predicted, known=known)
     rows, columns = match(found.iou(), 0.5)
     missed = np.delete(found.true_ids, rows)
     wrong = np.delete(found.predicted_ids, columns)
     shape = _drawn_shape(truth.shape)
+    nearest = partial(
+        resize, output_shape=shape, order=0, preserve_range=True, anti_aliasing=False
+    )
     picture = _as_rgb(image, shape)
     dark = picture * 0.8
     if known is not None:
-        dark = dark * np.where(_nearest(known, shape), 1.0, 0.35)[..., None]
+        dark = dark * np.where(nearest(known), 1.0, 0.35)[..., None]
     tiles = (
         picture,
-        _outlined(dark, _nearest(truth, shape), missed),
-        _outlined(dark, _nearest(predicted, shape), wrong),
+        _outlined(dark, nearest(truth), missed),
+        _outlined(dark, nearest(predicted), wrong),
     )
     gap = np.full((_HEAD + shape[0], _GAP, 3), 255, np.uint8)
     parts: list[np.ndarray] = []
@@ -87,27 +93,26 @@ def panel(
     return np.concatenate([*parts[1:]], axis=1)
 
 
-def stack_panels(panels: Sequence[np.ndarray]) -> np.ndarray:
-    """Put panels below each other, ``(height, width, 3)`` uint8.
+def draw_panels(crops: Sequence[tuple[Any, ...]]) -> np.ndarray:
+    """Draw the panels of some crops below each other, ``(height, width, 3)`` uint8.
 
-    Raises
-    ------
-    ValueError
-        If there is none.
+    Parameters
+    ----------
+    crops : sequence of tuple
+        What `panel` takes of each; at least one.
     """
-    if not panels:
-        raise ValueError("There must be at least one crop to draw; received none.")
+    panels = [panel(*crop) for crop in crops]
     width = max(one.shape[1] for one in panels)
-    rows = []
-    for one in panels:
-        rows.append(
+    return np.concatenate(
+        [
             np.pad(
                 one,
                 ((0, _GAP), (0, width - one.shape[1]), (0, 0)),
                 constant_values=255,
             )
-        )
-    return np.concatenate(rows)
+            for one in panels
+        ]
+    )
 
 
 def _drawn_shape(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -127,15 +132,6 @@ def _as_rgb(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     plane = images.normalise(plane[..., None] if plane.ndim == 2 else plane)
     plane = plane[..., :3] if plane.shape[-1] >= 3 else plane[..., :1]
     return images.resize(images.match_channels(plane, 3), shape)
-
-
-def _nearest(plane: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Resize labels or a mask without mixing values."""
-    rows, columns = (
-        np.minimum(((np.arange(new) + 0.5) * old / new).astype(int), old - 1)
-        for old, new in zip(plane.shape, shape, strict=True)
-    )
-    return plane[np.ix_(rows, columns)]
 
 
 def _outlined(picture: np.ndarray, labels: np.ndarray, bad: np.ndarray) -> np.ndarray:
@@ -166,53 +162,32 @@ def _headline(text: str, width: int) -> np.ndarray:
     return np.asarray(line)
 
 
-def _new_figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), dpi=100, layout="constrained")
-
-
-def _to_pixels(figure: Figure) -> np.ndarray:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
-
-
-def draw_curves(history: Sequence[Mapping[str, float]]) -> np.ndarray:
+def draw_curves(history: Sequence[Mapping[str, float]]) -> Figure:
     """Draw loss, pixel accuracy, AP and learning rate over the epochs.
 
     Parameters
     ----------
     history : sequence of dict
-        One row an epoch; see `reports.COLUMNS`. What a row lacks is not drawn.
+        One row an epoch; see `report.COLUMNS`. What a row lacks is not drawn.
 
     Returns
     -------
-    numpy.ndarray
-        ``(height, width, 3)`` uint8.
+    matplotlib.figure.Figure
     """
-    figure = _new_figure(9, 6.4)
+    from matplotlib.figure import Figure
+
+    figure = Figure(layout="constrained", dpi=100, figsize=(9, 6.4))
     (loss, accuracy), (precision, rate) = figure.subplots(2, 2)
     _lines(loss, "Loss", history, {"loss": "training", "val_loss": "validation"})
-    _lines(
-        accuracy,
-        "Pixel accuracy",
-        history,
-        {"accuracy": "training", "val_accuracy": "validation"},
-    )
-    _lines(
-        precision,
-        "Nuclei found: AP, validation",
-        history,
-        {"val_AP50": "at IoU 0.5", "val_AP75": "at IoU 0.75"},
-    )
+    both = {"accuracy": "training", "val_accuracy": "validation"}
+    _lines(accuracy, "Pixel accuracy", history, both)
+    found = {"val_AP50": "at IoU 0.5", "val_AP75": "at IoU 0.75"}
+    _lines(precision, "Nuclei found: AP, validation", history, found)
     precision.set_ylim(0, 1)
     _lines(rate, "Learning rate", history, {"learning_rate": ""})
     if any(row.get("learning_rate", 0) > 0 for row in history):
         rate.set_yscale("log")
-    return _to_pixels(figure)
+    return figure
 
 
 def _lines(
@@ -241,7 +216,7 @@ def _lines(
         axes.legend()
 
 
-def draw_confusion(matrix: np.ndarray) -> np.ndarray:
+def draw_confusion(matrix: np.ndarray) -> Figure:
     """Draw a confusion matrix of pixels: shares of each true class, and counts.
 
     Parameters
@@ -251,10 +226,11 @@ def draw_confusion(matrix: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    numpy.ndarray
-        ``(height, width, 3)`` uint8.
+    matplotlib.figure.Figure
     """
-    figure = _new_figure(4.6, 4.2)
+    from matplotlib.figure import Figure
+
+    figure = Figure(layout="constrained", dpi=100, figsize=(4.6, 4.2))
     axes = figure.subplots()
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -272,4 +248,4 @@ def draw_confusion(matrix: np.ndarray) -> np.ndarray:
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.set_title("Pixels, by true class")
-    return _to_pixels(figure)
+    return figure

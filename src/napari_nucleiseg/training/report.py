@@ -12,9 +12,7 @@ import io
 import json
 import re
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +22,7 @@ from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.score import pixels
 from napari_nucleiseg.core.score.matching import score_image, summarise
 from napari_nucleiseg.io.atomic import NotWritten, make_folder, write_whole
-from napari_nucleiseg.training.plots import (
-    draw_confusion,
-    draw_curves,
-    panel,
-    stack_panels,
-)
+from napari_nucleiseg.training.plots import draw_confusion, draw_curves, draw_panels
 
 #: Columns of ``history.csv``; others a row may have follow.
 COLUMNS = (
@@ -70,12 +63,6 @@ def _write_text(path: Path, text: str) -> None:
     _write(path, lambda fresh: fresh.write_text(text, encoding="utf-8", newline=""))
 
 
-def _write_picture(path: Path, picture: np.ndarray) -> None:
-    from PIL import Image
-
-    _write(path, lambda fresh: Image.fromarray(picture).save(fresh))
-
-
 def write_history(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
     """Write ``history.csv`` and ``curves.png``.
 
@@ -98,14 +85,14 @@ def write_history(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
     rows.writeheader()
     rows.writerows(history)
     _write_text(folder / "history.csv", table.getvalue())
-    _write_picture(folder / "curves.png", draw_curves(history))
+    _write(folder / "curves.png", draw_curves(history).savefig)
 
 
 class TensorBoardLog:
     """A training's log for TensorBoard.
 
-    A log that is opened again, to go on with a training, continues: what it held of
-    the epochs that are done again is no longer shown.
+    A log that is opened again, to resume a training, continues: what it held of the
+    epochs that are done again is no longer shown.
 
     Parameters
     ----------
@@ -115,7 +102,7 @@ class TensorBoardLog:
     Raises
     ------
     OSError
-        By any method, if the log cannot be written; it names the file.
+        By any method, if the log cannot be written; it names the folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -126,39 +113,38 @@ class TensorBoardLog:
         """Add one epoch's row of the history."""
         from tensorboardX.summary import scalar
 
-        epoch = int(row["epoch"])
-        parts: dict[str, list[Any]] = {}
-        for name, value in row.items():
-            if name in _TAGS:
-                run, tag = _TAGS[name]
-                parts.setdefault(run, []).extend(scalar(tag, value).value)
-        for run, values in parts.items():
-            self._write(run, epoch, values)
-
-    def add_image(self, tag: str, rgb: np.ndarray, epoch: int) -> None:
-        """Add a picture, ``(y, x, 3)`` uint8."""
-        from tensorboardX.summary import image
-
-        self._write("validation", epoch, image(tag, rgb, dataformats="HWC").value)
+        runs: dict[str, list[Any]] = {}
+        for name in row.keys() & _TAGS.keys():
+            run, tag = _TAGS[name]
+            runs.setdefault(run, []).extend(scalar(tag, row[name]).value)
+        for run, values in runs.items():
+            try:
+                self._write(run, int(row["epoch"]), values)
+            except OSError as e:
+                raise NotWritten(self._folder / run, e) from e
 
     def _write(self, run: str, epoch: int, values: Sequence[Any]) -> None:
-        from tensorboardX.proto.event_pb2 import Event
+        # Not by a SummaryWriter: its thread dies of a full disk, and whoever adds to
+        # its queue then waits for ever.
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
         from tensorboardX.proto.summary_pb2 import Summary
 
-        event = Event(wall_time=time.time(), step=epoch, summary=Summary(value=values))
-        folder = self._folder / run
-        try:
-            if run not in self._writers:
-                self._writers[run] = _open_events(folder, epoch)
-            # Written at once, not by a thread: a full disk shall be heard of.
-            self._writers[run].write(event.SerializeToString())
-            self._writers[run].flush()
-        except OSError as e:
-            failed = self._writers.pop(run, None)
-            if failed is not None:
-                with suppress(OSError):
-                    failed.close()
-            raise NotWritten(folder, e) from e
+        now = time.time()
+        if run not in self._writers:
+            folder = self._folder / run
+            folder.mkdir(parents=True, exist_ok=True)
+            # TensorBoard reads the files of a folder in the order of their names.
+            writer = EventsWriter(str(folder / "events"), f".{time.time_ns()}")
+            self._writers[run] = writer
+            # What earlier files say from this epoch on is void.
+            start = SessionLog(status=SessionLog.START)
+            writer.write_event(Event(wall_time=now, step=epoch, session_log=start))
+        summary = Summary(value=values)
+        self._writers[run].write_event(
+            Event(wall_time=now, step=epoch, summary=summary)
+        )
+        self._writers[run].flush()
 
     def close(self) -> None:
         """Close the log; `add` would open it again."""
@@ -168,24 +154,6 @@ class TensorBoardLog:
                 writer.close()
             except OSError as e:
                 raise NotWritten(self._folder / run, e) from e
-
-
-def _open_events(folder: Path, epoch: int) -> Any:
-    """Begin an events file; what earlier ones say from `epoch` on is void."""
-    from tensorboardX import RecordWriter
-    from tensorboardX.proto.event_pb2 import Event, SessionLog
-
-    folder.mkdir(parents=True, exist_ok=True)
-    now = time.time()
-    # TensorBoard reads the files of a folder in the order of their names.
-    name = f"events.out.tfevents.{now:017.6f}.{uuid.uuid4().hex[:8]}"
-    writer = RecordWriter(str(folder / name))
-    start = SessionLog(status=SessionLog.START)
-    writer.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
-    writer.write(
-        Event(wall_time=now, step=epoch, session_log=start).SerializeToString()
-    )
-    return writer
 
 
 def panels_path(folder: Path, epoch: int) -> Path:
@@ -221,8 +189,10 @@ def write_panels(
     OSError
         If it cannot be written; it names the file.
     """
+    from PIL import Image
+
     path = panels_path(folder, epoch)
-    _write_picture(path, stack_panels([panel(*crop) for crop in crops[:MOST_CROPS]]))
+    _write(path, Image.fromarray(draw_panels(crops[:MOST_CROPS])).save)
     _thin_out(path.parent)
     return path
 
@@ -248,7 +218,6 @@ def write_report(
     predicted: Sequence[np.ndarray],
     *,
     title: str = "",
-    extra: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write how good predicted labels are, by pixels and by nuclei side by side.
 
@@ -263,15 +232,13 @@ def write_report(
         ``(y, x)`` predicted labels of each pair.
     title : str
         First line of the text.
-    extra : mapping, optional
-        Further entries for the JSON file.
 
     Returns
     -------
     dict
         ``pixels`` (see `core.score.pixels.classification_report`), ``confusion`` (rows
-        true, columns predicted; background, nucleus), ``nuclei`` (see
-        `core.score.matching.summarise`), and `extra`: what the JSON file holds.
+        true, columns predicted; background, nucleus) and ``nuclei`` (see
+        `core.score.matching.summarise`): what the JSON file holds.
 
     Raises
     ------
@@ -288,7 +255,6 @@ def write_report(
     matrix = np.sum([pixels.confusion(t, p, known) for t, p, known in compared], axis=0)
     by_pixel = pixels.classification_report(matrix)
     values = {
-        **(extra or {}),
         "pixels": by_pixel,
         "confusion": matrix.tolist(),
         "nuclei": nuclei,
@@ -303,7 +269,7 @@ def write_report(
     )
     _write_text(folder / "report.txt", text + "\n")
     _write_text(folder / "report.json", json.dumps(values, indent=1) + "\n")
-    _write_picture(folder / "confusion_matrix.png", draw_confusion(matrix))
+    _write(folder / "confusion_matrix.png", draw_confusion(matrix).savefig)
     return values
 
 

@@ -291,7 +291,7 @@ def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
         network = find_architecture(order.architecture).build(
             pretrained=order.pretrained, fetch=resume is None
         )
-    drawn = Drawing(run)
+    drawn = Drawing(run.report)
     try:
         result = fit_network(
             pairs,
