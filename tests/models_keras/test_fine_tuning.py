@@ -7,9 +7,9 @@ import pytest
 from napari_nucleiseg import segment
 from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.models.registry import find_model
-from napari_nucleiseg.networks import export
 from napari_nucleiseg.networks.architectures import ARCHITECTURES
 from napari_nucleiseg.networks.nuclei import NUCLEI
+from napari_nucleiseg.training import saving
 from napari_nucleiseg.training.run import train, train_on_pairs
 from napari_nucleiseg.training.run_folder import RunFolder
 from napari_nucleiseg.training.saving import load_network
@@ -118,7 +118,7 @@ def test_a_failed_export_leaves_no_half_model(
     def fail(network):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(export, step, fail)
+    monkeypatch.setattr(saving, step, fail)
     with pytest.raises(OSError, match="No space left"):
         train(
             pairs,
@@ -140,7 +140,7 @@ def test_a_failed_retraining_leaves_the_old_model(
     def fail(network):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(export, "to_lite", fail)
+    monkeypatch.setattr(saving, "to_lite", fail)
     with pytest.raises(OSError, match="No space left"):
         train(
             pairs,

@@ -21,14 +21,14 @@ def read_pairs(args: argparse.Namespace, params: TrainParams) -> list[Pair]:
     from napari_nucleiseg.io.pairs import find_pairs, load_pairs, read_pair_folder
     from napari_nucleiseg.models.registry import DEFAULT_MODEL, find_model
     from napari_nucleiseg.training.recipes import find_recipe
-    from napari_nucleiseg.training.sizes import sizes_for
+    from napari_nucleiseg.training.specs import spec_for
 
     if args.recipe:
         card, architecture = None, find_recipe(args.recipe).architecture
     else:
         card = find_model(args.base or DEFAULT_MODEL).card
         architecture = card.architecture
-    sizes = sizes_for(architecture, params.diameter, card)
+    spec = spec_for(architecture, params.diameter, card)
     if args.labels is None:
         files = read_pair_folder(args.images)
     else:
@@ -42,8 +42,8 @@ def read_pairs(args: argparse.Namespace, params: TrainParams) -> list[Pair]:
         ]
     check = check_pairs(
         pairs,
-        diameter=sizes.diameter,
-        diameter_range=sizes.known,
+        diameter=spec.diameter,
+        diameter_range=spec.diameter_range,
         share=params.validation_share,
         seed=params.seed,
         also=[*files.findings, *findings],

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: What the two-class networks return.
 TWO_CLASSES = ("background", "nucleus")
 
+#: Diameter (pixels) that nuclei are brought to in training where nothing else is said.
+DIAMETER = 20.0
+
 #: Diameters (shares of that of its training) a network copes with as they are: about
 #: what training shows it (see `training.sampler.PatchSampler`); enlarging smaller
 #: nuclei helps.

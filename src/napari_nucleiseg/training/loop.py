@@ -15,7 +15,6 @@ from keras import ops
 from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.monitor import Monitor, Progress, SilentMonitor
 from napari_nucleiseg.core.params import TrainParams
-from napari_nucleiseg.core.segment.instances import InstanceSettings
 from napari_nucleiseg.core.segment.predictor import NetworkSpec
 from napari_nucleiseg.networks.architectures import Architecture, find_architecture
 from napari_nucleiseg.training.batches import (
@@ -26,7 +25,7 @@ from napari_nucleiseg.training.batches import (
 from napari_nucleiseg.training.checkpoint import TrainState
 from napari_nucleiseg.training.sampler import PatchSampler
 from napari_nucleiseg.training.schedule import AVERAGE_EVERY, Average, Schedule
-from napari_nucleiseg.training.sizes import Sizes, sizes_for
+from napari_nucleiseg.training.specs import spec_for
 from napari_nucleiseg.training.validation import Evaluation, HeldOut, NetworkPredictor
 
 #: Validation patches drawn, the same ones after every epoch: for short epochs and
@@ -86,8 +85,7 @@ def fit_network(
     params: TrainParams | None = None,
     network: keras.Model | None = None,
     architecture: str = "nuclei",
-    settings: InstanceSettings | None = None,
-    sizes: Sizes | None = None,
+    spec: NetworkSpec | None = None,
     rehearsal: Sequence[Pair] = (),
     resume: tuple[TrainState, Sequence[np.ndarray]] | None = None,
     first: bool = False,
@@ -110,10 +108,8 @@ def fit_network(
         Train this one instead of a fresh one.
     architecture : str
         See `networks.architectures.find_architecture`.
-    settings : InstanceSettings, optional
-        Thresholds to segment the validation crops with.
-    sizes : Sizes, optional
-        Nuclear diameters; by default those of the parameters, see `sizes_for`.
+    spec : NetworkSpec, optional
+        What the network is made for; by default see `spec_for`.
     rehearsal : sequence of Pair
         Other images, for the share of patches that ``params.rehearsal`` says.
     resume : tuple, optional
@@ -149,9 +145,8 @@ def fit_network(
         params,
         network if network is not None else design.build(),
         design,
-        settings or InstanceSettings(),
+        spec or spec_for(design.name, params.diameter),
         rehearsal,
-        sizes or sizes_for(design.name, params.diameter),
         params.blend if first else 1.0,
     )
     result = training.result
@@ -181,16 +176,15 @@ class Training:
         params: TrainParams,
         network: keras.Model,
         architecture: Architecture,
-        settings: InstanceSettings,
+        spec: NetworkSpec,
         rehearsal: Sequence[Pair],
-        sizes: Sizes,
         blend: float = 1.0,
     ) -> None:
         self.params, self.network, self.architecture = params, network, architecture
         cut: dict[str, Any] = {
-            "channels": network.input_shape[-1],
+            "channels": spec.channels,
             "patch_size": params.patch_size,
-            "diameter": sizes.diameter,
+            "diameter": spec.diameter,
             "own_scale": params.own_scale,
         }
         sets = [pairs] if not rehearsal or not params.rehearsal else [pairs, rehearsal]
@@ -207,18 +201,7 @@ class Training:
         )
         self._predictor = NetworkPredictor(
             lambda x: ops.convert_to_numpy(network(x, training=False)),
-            NetworkSpec(
-                name="in training",
-                channels=network.input_shape[-1],
-                diameter=sizes.diameter,
-                diameter_range=sizes.known,
-                working_diameter=sizes.working,
-                working_range=sizes.left,
-                multiple=architecture.multiple,
-                tile=architecture.tile,
-                maps=architecture.maps,
-                settings=settings,
-            ),
+            spec,
         )
         network.compile(
             architecture.optimizer(params.learning_rate, params.weight_decay),

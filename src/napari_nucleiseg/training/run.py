@@ -22,7 +22,7 @@ from napari_nucleiseg.models.verdict import Verdict
 from napari_nucleiseg.networks.architectures import find_architecture
 from napari_nucleiseg.training.rehearsal import rehearsal_pairs
 from napari_nucleiseg.training.run_folder import Order, RunFolder
-from napari_nucleiseg.training.sizes import sizes_for
+from napari_nucleiseg.training.specs import spec_for
 from napari_nucleiseg.training.speed import remember_speed
 
 if TYPE_CHECKING:
@@ -299,8 +299,7 @@ def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
             params=order.params,
             network=network,
             architecture=order.architecture,
-            settings=base.card.thresholds if base else None,
-            sizes=sizes_for(
+            spec=spec_for(
                 order.architecture,
                 order.params.diameter,
                 base.card if base else None,
@@ -323,7 +322,6 @@ def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
         license=order.license,
         params=order.params,
         base=base.card if base else None,
-        thresholds=base.card.thresholds if base else None,
         data=order.data,
         architecture=order.architecture,
         verdict=verdict,

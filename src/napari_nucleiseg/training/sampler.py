@@ -11,8 +11,8 @@ import scipy.ndimage as ndi
 from napari_nucleiseg.core.labels.pairs import Pair, median_diameter
 from napari_nucleiseg.core.segment import image as images
 from napari_nucleiseg.core.segment.instances import contact_map, distance_map
+from napari_nucleiseg.networks.architectures import DIAMETER
 from napari_nucleiseg.training.augmentation import slope, vary_colour, vary_grey
-from napari_nucleiseg.training.sizes import DIAMETER
 
 #: Channels of a training target: the three maps, and each pixel's weight.
 TARGETS = ("nucleus", "distance", "contact", "weight")

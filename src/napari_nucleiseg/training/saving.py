@@ -13,7 +13,6 @@ import keras
 
 import napari_nucleiseg
 from napari_nucleiseg.core.params import TrainParams
-from napari_nucleiseg.core.segment.instances import InstanceSettings
 from napari_nucleiseg.models.card import ModelCard
 from napari_nucleiseg.models.registry import (
     RUN_FILE,
@@ -23,7 +22,6 @@ from napari_nucleiseg.models.registry import (
     save_model,
 )
 from napari_nucleiseg.models.verdict import Verdict
-from napari_nucleiseg.networks.architectures import find_architecture
 from napari_nucleiseg.networks.export import (
     halvings,
     round_weights,
@@ -31,7 +29,7 @@ from napari_nucleiseg.networks.export import (
     to_lite,
 )
 from napari_nucleiseg.training.loop import TrainResult
-from napari_nucleiseg.training.sizes import sizes_for
+from napari_nucleiseg.training.specs import spec_for
 
 
 def load_network(model: str | os.PathLike[str]) -> keras.Model:
@@ -61,7 +59,6 @@ def save_network(
     title: str,
     params: TrainParams,
     base: ModelCard | None = None,
-    thresholds: InstanceSettings | None = None,
     data: dict[str, Any] | None = None,
     license: str = "your own",
     version: str = "1",
@@ -77,7 +74,7 @@ def save_network(
         Where to; its last part is the model's name.
     result : TrainResult
         The network (its weights are rounded to half precision) and its history.
-    title, base, thresholds, data, license, version, architecture
+    title, base, data, license, version, architecture
         For the card; see `ModelCard`.
     params : TrainParams
         How it was trained.
@@ -91,24 +88,23 @@ def save_network(
     Model
     """
     round_weights(result.network)
-    design = find_architecture(architecture)
-    if design.multiple % 2 ** halvings(result.network):
+    spec = spec_for(architecture, params.diameter, base)
+    if spec.multiple % 2 ** halvings(result.network):
         raise ValueError(f"The network is not of the architecture {architecture!r}.")
-    sizes = sizes_for(architecture, params.diameter, base)
     card = ModelCard(
         name=folder.name,
         title=title,
         version=version,
         license=license,
-        channels=result.network.input_shape[-1],
-        diameter=sizes.diameter,
-        diameter_range=sizes.known,
-        working_diameter=sizes.working,
-        working_range=sizes.left,
-        maps=design.maps,
+        channels=spec.channels,
+        diameter=spec.diameter,
+        diameter_range=spec.diameter_range,
+        working_diameter=spec.working_diameter,
+        working_range=spec.working_range,
+        maps=spec.maps,
         architecture=architecture,
-        multiple=design.multiple,
-        thresholds=thresholds or InstanceSettings(),
+        multiple=spec.multiple,
+        thresholds=spec.settings,
         calibration=base.calibration if base else None,
         data=data or {},
         training={

@@ -18,7 +18,7 @@ from napari_nucleiseg.io.pairs import load_pairs, read_pair_folder
 from napari_nucleiseg.models.registry import Model, models_folder
 from napari_nucleiseg.training.run import prepare
 from napari_nucleiseg.training.run_folder import Order, RunFolder
-from napari_nucleiseg.training.sizes import sizes_for
+from napari_nucleiseg.training.specs import spec_for
 from napari_nucleiseg.widgets.shared.layers import full_data
 from napari_nucleiseg.widgets.train.regions import LayerSource, read_sources
 
@@ -81,11 +81,11 @@ def check(plan: Plan) -> Check:
     """Check what a plan would learn from; see `core.labels.checking.check_pairs`."""
     pairs, findings = read_plan(plan)
     card = plan.base.card if plan.base is not None else None
-    sizes = sizes_for(plan.architecture, plan.params.diameter, card)
+    spec = spec_for(plan.architecture, plan.params.diameter, card)
     return check_pairs(
         pairs,
-        diameter=sizes.diameter,
-        diameter_range=sizes.known,
+        diameter=spec.diameter,
+        diameter_range=spec.diameter_range,
         share=plan.params.validation_share,
         seed=plan.params.seed,
         also=findings,

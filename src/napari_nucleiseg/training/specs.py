@@ -1,0 +1,61 @@
+"""What a network in training is made for: nuclear diameters, maps and thresholds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_nucleiseg.core.segment.instances import InstanceSettings
+from napari_nucleiseg.core.segment.predictor import NetworkSpec
+from napari_nucleiseg.core.segment.size import working_diameter, working_range
+from napari_nucleiseg.networks.architectures import (
+    DIAMETER,
+    KNOWN,
+    find_architecture,
+)
+
+if TYPE_CHECKING:
+    from napari_nucleiseg.models.card import ModelCard
+
+
+def spec_for(
+    architecture: str, diameter: float | None = None, base: ModelCard | None = None
+) -> NetworkSpec:
+    """Return what a network is made for, and one that goes on from another.
+
+    Parameters
+    ----------
+    architecture : str
+        Name of the network's architecture.
+    diameter : float, optional
+        Nuclear diameter it is trained at, pixels; by default the base's, or
+        `DIAMETER`.
+    base : ModelCard, optional
+        What it goes on from: its thresholds are kept, and trained at the same
+        diameter, it is used at the same diameters.
+    """
+    design = find_architecture(architecture)
+    if base is not None and diameter in (None, base.diameter):
+        size, known = base.diameter, base.diameter_range
+        working, left = working_diameter(base), working_range(base)
+    else:
+        size = diameter or DIAMETER
+        known, left = _times(size, KNOWN), _times(size, design.left)
+        (working, _) = _times(size, (design.best, 1.0))
+    return NetworkSpec(
+        name="in training",
+        channels=base.channels if base else design.channels,
+        diameter=size,
+        diameter_range=known,
+        working_diameter=working,
+        working_range=left,
+        multiple=design.multiple,
+        tile=design.tile,
+        maps=design.maps,
+        settings=base.thresholds if base else InstanceSettings(),
+    )
+
+
+def _times(diameter: float, shares: tuple[float, float]) -> tuple[float, float]:
+    """Return shares of a diameter, to a tenth of a pixel unless they are all of it."""
+    low, high = (diameter if s == 1 else round(s * diameter, 1) for s in shares)
+    return low, high
