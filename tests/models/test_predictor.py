@@ -160,3 +160,22 @@ def test_a_two_class_model_segments_like_any_other(monkeypatch):
         image, predictor, params=pipeline.SegmentParams(diameter=20, separation=0.9)
     )
     assert result.count == 2
+
+
+def test_a_lack_of_memory_is_said_and_passes():
+    predictor = LitePredictor(find_model())
+    wanted = predictor.predict(tile_of(4, 64, 64))
+    real = predictor._interpreter
+
+    class Short:
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+        def allocate_tensors(self):
+            raise RuntimeError
+
+    predictor._interpreter = Short()
+    with pytest.raises(MemoryError, match=r"for a tile of \(96, 128\) pixels"):
+        predictor.predict(tile_of(5))
+    predictor._interpreter = real
+    assert np.array_equal(predictor.predict(tile_of(4, 64, 64)), wanted)

@@ -104,7 +104,7 @@ class LitePredictor:
         )
         # Now, so that loading is over when this returns; at a size that every network
         # can halve, which the one pixel that the file says is not.
-        self._shape = (1, card.multiple, card.multiple, card.channels)
+        self._shape: tuple[int, ...] = (1, card.multiple, card.multiple, card.channels)
         self._interpreter.resize_tensor_input(
             self._interpreter.get_input_details()[0]["index"], self._shape
         )
@@ -125,21 +125,37 @@ class LitePredictor:
         numpy.ndarray
             ``(n, y, x, 3)`` float32 in 0-1: nucleus, distance, contact, whatever
             maps the network itself has; see `complete_maps`.
+
+        Raises
+        ------
+        MemoryError
+            If there is not enough memory for a tile.
         """
         with self._lock:
-            source = self._interpreter.get_input_details()[0]["index"]
-            shape = (1, *tiles.shape[1:4])
-            if shape != self._shape:
-                self._interpreter.resize_tensor_input(source, shape)
-                self._interpreter.allocate_tensors()
-                self._shape = shape
-            target = self._interpreter.get_output_details()[0]["index"]
-            out = []
-            for tile in tiles:
-                self._interpreter.set_tensor(source, tile[None])
-                self._interpreter.invoke()
-                out.append(self._interpreter.get_tensor(target)[0])
-            return complete_maps(np.stack(out), self.spec.maps)
+            try:
+                return complete_maps(self._run(tiles), self.spec.maps)
+            except RuntimeError as e:
+                if str(e):
+                    raise
+                # LiteRT says nothing where it gets no memory.
+                text = f"the network gets none for a tile of {tiles.shape[1:3]} pixels"
+                raise MemoryError(text) from e
+
+    def _run(self, tiles: np.ndarray) -> np.ndarray:
+        source = self._interpreter.get_input_details()[0]["index"]
+        shape = (1, *tiles.shape[1:4])
+        if shape != self._shape:
+            self._shape = ()  # as long as it is not known to have succeeded
+            self._interpreter.resize_tensor_input(source, shape)
+            self._interpreter.allocate_tensors()
+            self._shape = shape
+        target = self._interpreter.get_output_details()[0]["index"]
+        out = []
+        for tile in tiles:
+            self._interpreter.set_tensor(source, tile[None])
+            self._interpreter.invoke()
+            out.append(self._interpreter.get_tensor(target)[0])
+        return np.stack(out)
 
 
 _loaded: dict[Path, LitePredictor] = {}
