@@ -30,8 +30,8 @@ _IMAGE_FOLDERS, _LABEL_FOLDERS = ("images", "image"), ("masks", "labels", "mask"
 
 _LAYOUTS = (
     "images/ beside masks/ or labels/, with files of the same names; or X.tif (or "
-    "X_image.tif) beside X_labels.tif or X_masks.tif; or a folder for each image, "
-    "with images/ and masks/ of one file a nucleus. Files are .tif, .tiff, .png, "
+    "X_image.tif) beside X_labels.tif or X_masks.tif; or a folder for each image, with "
+    "images/ and masks/ with one file for each nucleus. Files are .tif, .tiff, .png, "
     "images also .jpg"
 )
 
@@ -237,7 +237,7 @@ def load_pairs(
     channel: int | None = None,
     monitor: Monitor | None = None,
 ) -> tuple[list[Pair], list[Finding]]:
-    """Read pairs; stacks become one pair a plane.
+    """Read pairs; stacks become one pair for each plane.
 
     Parameters
     ----------
@@ -281,7 +281,7 @@ def load_pairs(
         if chose:
             first.append(file.name)
     if first:
-        text = "The first channel is used of images that have several."
+        text = "Of images with several channels, the first is used."
         findings.append(Finding("note", "channel", text, tuple(first)))
     return pairs, findings
 
