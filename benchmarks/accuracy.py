@@ -93,7 +93,7 @@ def measure(
 
     None is left out yet for a low confidence: that is fitted on them. See `finish`.
     """
-    found = segment(image, model, rgb=image.ndim == 3, min_confidence=0.0)
+    found = segment(image, model, min_confidence=0.0)
     features, plain = (
         label_planes(
             found.planes,

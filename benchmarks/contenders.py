@@ -91,7 +91,7 @@ def load_ours(model: str | None, *, accurate: bool) -> Segment:
     def measure(image: np.ndarray) -> dict[str, Any]:
         spent.update(network=0.0, seen=0.0)
         watch = Watch()
-        found = segment(image, model, rgb=False, accurate=accurate, monitor=watch)
+        found = segment(image, model, accurate=accurate, monitor=watch)
         return {
             "nuclei": found.count,
             "scale": found.scale,

@@ -153,7 +153,7 @@ def score(outcome: Outcome, model: str, own: Images, dsb: list[TestImage]) -> No
     by_kind: dict[str, list[ImageScore]] = {kind: [] for kind in KINDS}
     for one in dsb:
         image, truth = one.read()
-        labels = segment(image, model, rgb=image.ndim == 3).labels
+        labels = segment(image, model).labels
         by_kind[one.kind].append(score_image(truth, labels))
     everything = [s for some in by_kind.values() for s in some]
     outcome.dsb = {

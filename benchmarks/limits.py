@@ -92,7 +92,7 @@ def main() -> None:
     scores: dict[tuple[str, str], list[ImageScore]] = {}
     for one in list_images(args.data, args.split):
         image, truth = one.read()
-        found = segment(image, args.model, rgb=image.ndim == 3)
+        found = segment(image, args.model)
         inside = found.maps[..., 0] > found.settings.probability
         labels = (found.labels, divide(inside, truth), divide(truth > 0, found.labels))
         for way, some in zip(ways, labels, strict=True):

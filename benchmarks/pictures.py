@@ -13,7 +13,7 @@ from PIL import Image
 from skimage.segmentation import find_boundaries
 
 from napari_nucleiseg.core.score.matching import THRESHOLDS
-from napari_nucleiseg.core.segment.image import normalise, to_finite_float
+from napari_nucleiseg.core.segment.image import normalise
 
 #: AP at IoU .5, .6 … .9 on the fluorescence part of DSB2018 in StarDist's split, as
 #: published (per-image mean).
@@ -106,7 +106,7 @@ def outlined(image: np.ndarray, truth: np.ndarray, labels: np.ndarray) -> np.nda
         for n in truth.shape
     )
     plane = image if image.ndim == 3 else image[..., None]
-    picture = normalise(to_finite_float(plane))[window]
+    picture = normalise(plane)[window]
     picture = np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture
     times = max(1, DRAWN // max(picture.shape[:2]))
 

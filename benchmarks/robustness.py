@@ -196,9 +196,9 @@ def why_aside(labels: np.ndarray, size: float) -> str:
     return ""
 
 
-def score(image: np.ndarray, truth: np.ndarray, model: str, rgb: bool) -> ImageScore:
+def score(image: np.ndarray, truth: np.ndarray, model: str) -> ImageScore:
     """Segment with the defaults and score."""
-    return score_image(truth, segment(image, model, rgb=rgb).labels)
+    return score_image(truth, segment(image, model).labels)
 
 
 def measure(
@@ -217,8 +217,7 @@ def measure(
     aside: dict[tuple[str, str], dict[str, list[str]]] = {}
     for one in images:
         image, truth = one.read()
-        rgb = image.ndim == 3
-        plain = score(image, truth, model, rgb)
+        plain = score(image, truth, model)
         for variation in variations:
             if one.kind not in variation.kinds:
                 continue
@@ -231,7 +230,7 @@ def measure(
             seed = zlib.crc32(f"{one.name} {variation.name}".encode())
             changed = variation.change(image, np.random.default_rng(seed))
             labels = scale_labels(truth, changed.shape[:2])
-            found = plain, score(changed, labels, model, rgb)
+            found = plain, score(changed, labels, model)
             pairs.setdefault(key, []).append(found)
     rows = []
     for variation in variations:
@@ -270,10 +269,7 @@ def count_in_nothing(model: str) -> dict[str, int]:
         "noise, RGB": rng.integers(0, 256, (*shape, 3)).astype(np.uint8),
         "a few hot pixels": np.where(rng.random(shape) < 1e-4, 255, 8).astype(np.uint8),
     }
-    return {
-        name: segment(image, model, rgb=image.ndim == 3).count
-        for name, image in empty.items()
-    }
+    return {name: segment(image, model).count for name, image in empty.items()}
 
 
 FIRST = ("variation", "kind", "images")

@@ -133,7 +133,7 @@ def score(predict: Predict, predictor: LitePredictor, pairs: list) -> dict:
     found = [
         score_image(
             pair.labels,
-            pipeline.segment(pair.image, predictor, rgb=pair.image.ndim == 3).labels,
+            pipeline.segment(pair.image, predictor).labels,
         )
         for pair in pairs
     ]

@@ -103,7 +103,7 @@ def test_samples_open_as_layers(manifest, name):
 @pytest.mark.parametrize("name", SAMPLES)
 def test_samples_have_true_labels_that_fit(name):
     sample = load_sample(name)
-    spatial = sample.image.shape[: sample.image.ndim - sample.rgb]
+    spatial = sample.image.shape[: sample.image.ndim - ("S" in sample.axes)]
     assert sample.labels.shape == spatial
     assert sample.labels.dtype == np.int32
     for plane in sample.labels.reshape(-1, *spatial[-2:]):

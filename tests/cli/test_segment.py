@@ -104,7 +104,7 @@ def test_a_channel_is_chosen(tmp_path, out, grey, expected, name):
     # Without a choice the first is used, and it says so.
     done = run("segment", tmp_path / name, "--output", out)
     assert done.status == 0
-    assert "has 2 channels; using 0" in done.err
+    assert "has 2 channels; channel 0 was used" in done.err
     first = segment(image[0]).labels
     assert np.array_equal(tifffile.imread(target), first)
     done = run("segment", tmp_path / name, "--output", out, "--channel", 2)

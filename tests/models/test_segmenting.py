@@ -43,7 +43,7 @@ def results():
     def result(name):
         if name not in kept:
             sample = load_sample(name)
-            kept[name] = segment(sample.image, rgb=sample.rgb)
+            kept[name] = segment(sample.image, axes=sample.axes)
         return kept[name]
 
     return result
@@ -79,7 +79,7 @@ def test_measured_diameter_is_about_the_true_one(results, name):
 )
 def test_how_numbers_are_stored_does_not_matter(results, name, change):
     sample = load_sample(name)
-    found = segment(change(sample.image), rgb=sample.rgb)
+    found = segment(change(sample.image), axes=sample.axes)
     assert ap50(results(name).labels, found.labels) >= 0.97
 
 
@@ -185,7 +185,7 @@ def test_the_package_offers_what_it_says():
 )
 @settings(deadline=None, max_examples=15)
 def test_any_image_gives_sound_labels(image, diameter):
-    result = segment(image, rgb=False, diameter=diameter)
+    result = segment(image, axes="ZYX"[-image.ndim :], diameter=diameter)
     assert result.labels.shape == image.shape
     numbers = np.unique(result.labels)
     assert np.array_equal(numbers[numbers > 0], np.arange(1, result.count + 1))

@@ -125,7 +125,6 @@ def tile_of():
     from napari_nucleiseg.core.segment.image import (
         match_channels,
         normalise,
-        to_finite_float,
     )
 
     def cut(name):
@@ -133,7 +132,7 @@ def tile_of():
         image = load_sample(name).image
         image = image[0] if name == "fields" else image
         image = image[..., None] if image.ndim == 2 else image
-        prepared = match_channels(normalise(to_finite_float(image)), 3)
+        prepared = match_channels(normalise(image), 3)
         return prepared[None, :256, :256]
 
     return cut

@@ -49,7 +49,7 @@ def test_widget_shell_and_api_give_the_same_labels(docked, qtbot, tmp_path, name
     press(qtbot, widget)
     wait_until_done(qtbot, widget)
     (layer,) = result_layers(viewer)
-    api = segment(sample.image, rgb=sample.rgb).labels
+    api = segment(sample.image, axes=sample.axes).labels
     assert main(["segment", str(sample.path), "--output", str(tmp_path)]) == 0
     shell = read_labels(tmp_path / f"{name}_labels.tif")
     assert layer.data.max() > 10

@@ -103,7 +103,7 @@ def _open_window(sample: Sample) -> int:
 def _without_window(sample: Sample, output: Path) -> int:
     from napari_nucleiseg.cli.terminal import quiet_start
     from napari_nucleiseg.core.score.matching import score_image
-    from napari_nucleiseg.core.segment.pipeline import to_planes
+    from napari_nucleiseg.core.segment.planes import to_planes
     from napari_nucleiseg.io.images import write_labels, write_overlay
     from napari_nucleiseg.models.predictor import load_model
     from napari_nucleiseg.models.segmenting import segment
@@ -112,12 +112,12 @@ def _without_window(sample: Sample, output: Path) -> int:
     with quiet_start():
         load_model()
     start = time.perf_counter()
-    result = segment(sample.image, rgb=sample.rgb)
+    result = segment(sample.image, axes=sample.axes)
     seconds = time.perf_counter() - start
     labels = output / f"{sample.name}_labels.tif"
     overlay = output / f"{sample.name}_overlay.png"
     write_labels(labels, result.labels)
-    planes, _ = to_planes(sample.image, rgb=sample.rgb)
+    planes, _ = to_planes(sample.image, axes=sample.axes)
     first = result.labels.reshape(-1, *result.labels.shape[-2:])[0]
     write_overlay(overlay, planes[0], first)
     print(f"{sample.title}: {result.count} nuclei in {seconds:.1f} s", flush=True)

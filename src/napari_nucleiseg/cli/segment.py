@@ -7,7 +7,6 @@ import logging
 from collections.abc import Sequence
 from os.path import realpath  # unlike Path.resolve, at ease with a loop of links
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from napari_nucleiseg.cli.options import (
     add_options,
@@ -18,9 +17,6 @@ from napari_nucleiseg.cli.options import (
 from napari_nucleiseg.cli.terminal import TerminalMonitor, complain, quiet_start
 from napari_nucleiseg.core.params import SegmentParams
 from napari_nucleiseg.io.atomic import make_folder, reason_of
-
-if TYPE_CHECKING:
-    from napari_nucleiseg.io.images import ImageFile
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +49,12 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         metavar="N",
         help="use this channel only, counted from 0 (default: the first one, or all "
         "of a colour image)",
+    )
+    sub.add_argument(
+        "--axes",
+        metavar="LETTERS",
+        help="what the image's axes are, a letter for each, such as TCYX: Y, X, C for "
+        "channels, S for colours, any other for planes (default: as the file says)",
     )
     sub.add_argument(
         "--series",
@@ -144,7 +146,7 @@ def _segment_file(
     )
     if found.series > 1 and args.series is None:
         complain(f"{path}: has {found.series} series; using 0 (--series chooses)")
-    how = _channel_choice(path, found, args.channel)
+    how = {"axes": args.axes or found.axes, "channel": args.channel}
     monitor = TerminalMonitor(path.name)
     text = ""
     try:
@@ -154,25 +156,8 @@ def _segment_file(
             planes, _ = to_planes(found.data, **how)
             first = result.labels.reshape(-1, *result.labels.shape[-2:])[0]
             write_overlay(_overlay_of(path, target), planes[0], first)
-        text = f"{result.count} nuclei, diameter {result.diameter:.0f} px"
+        text = f"{result.summary}, diameter {result.diameter:.0f} px"
     finally:
         monitor.close(text)
-
-
-def _channel_choice(path: Path, found: ImageFile, channel: int | None) -> dict:
-    """Return how to read the image, saying so where a channel was chosen for one."""
-    if found.channel_axis is not None and channel is None:
-        if found.channels > 1:
-            complain(
-                f"{path}: has {found.channels} channels; using 0 (--channel chooses)"
-            )
-        channel = 0
-    elif found.channel_axis is None and not found.rgb and found.axes[0] in "ZTYX":
-        # Its first axis is no channel, whatever the number.
-        if channel:
-            raise ValueError(
-                f"has one channel only, number 0 (axes {found.axes}); received "
-                f"--channel {channel}"
-            )
-        channel = None
-    return {"rgb": found.rgb, "channel": channel, "channel_axis": found.channel_axis}
+    for warning in result.warnings:
+        complain(f"{path}: {warning}")

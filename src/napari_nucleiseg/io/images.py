@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from napari_nucleiseg.core.segment.planes import check_axes
 from napari_nucleiseg.io import MAX_MEGAPIXELS
 from napari_nucleiseg.io.atomic import reason_of, write_whole
 from napari_nucleiseg.io.decoding import BadImageFile, decode_picture, decode_tiff
@@ -22,27 +24,21 @@ class ImageFile:
     Parameters
     ----------
     data : numpy.ndarray
-        ``(…, y, x)``, or ``(…, y, x, 3|4)`` if `rgb`.
-    rgb : bool
-        Whether the last axis is colour.
-    channel_axis : int or None
-        Axis of the channels, if the file speaks of one.
+        The image.
     axes : str
-        What the file calls its axes, such as ``"TCYX"``.
+        What the file calls its axes, a letter for each; see `core.segment.planes`.
     series : int
         How many series of images the file holds.
     """
 
     data: np.ndarray
-    rgb: bool
-    channel_axis: int | None
     axes: str
     series: int = 1
 
     @property
-    def channels(self) -> int:
-        """Number of channels to choose from."""
-        return 1 if self.channel_axis is None else self.data.shape[self.channel_axis]
+    def rgb(self) -> bool:
+        """Whether it is in colour."""
+        return "S" in self.axes
 
 
 def read_image(
@@ -104,10 +100,44 @@ def read_image(
             raise OSError(f"cannot be read: {e.strerror}") from e
         raise BadImageFile(f"is not a readable image ({reason_of(e)})") from e
     data, axes, count = found
-    if "S" in axes and data.shape[-1] in (3, 4):
-        return ImageFile(data, True, None, axes, count)
-    axis = next((axes.index(letter) for letter in "CS" if letter in axes), None)
-    return ImageFile(data, False, axis, axes, count)
+    return ImageFile(data, _own_letters(axes, data.shape), count)
+
+
+def _own_letters(axes: str, shape: tuple[int, ...]) -> str:
+    """Return what tifffile calls the axes, with S for nothing but colours."""
+    if "S" not in axes or shape[axes.index("S")] in (3, 4):
+        return axes
+    return axes.replace("S", "Q" if "C" in axes else "C")
+
+
+@functools.lru_cache(maxsize=256)
+def read_axes(path: Path, shape: tuple[int, ...]) -> str | None:
+    """Return what a TIFF file says of the axes of an image that was read from it.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    shape : tuple of int
+        Of the image.
+
+    Returns
+    -------
+    str or None
+        A letter for each axis; None if the file says nothing of an image of this
+        shape, or cannot be read.
+    """
+    import tifffile
+
+    if path.suffix.lower() not in TIFF_SUFFIXES:
+        return None
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            series = tiff.series[0]
+            found, axes = series.shape, series.axes
+        return check_axes(_own_letters(axes, found), shape) if found == shape else None
+    except Exception:  # noqa: BLE001  a damaged file says nothing of its axes
+        return None
 
 
 def write_labels(path: Path, labels: np.ndarray) -> None:
@@ -154,10 +184,9 @@ def write_overlay(path: Path, image: np.ndarray, labels: np.ndarray) -> None:
     from napari_nucleiseg.core.segment.image import (
         match_channels,
         normalise,
-        to_finite_float,
     )
 
-    picture = match_channels(normalise(to_finite_float(image)), 3).copy()
+    picture = match_channels(normalise(image), 3).copy()
     colour = (1.0, 0.85, 0.1) if image.shape[-1] == 1 else (0.1, 0.9, 0.2)
     picture[find_boundaries(labels, mode="inner")] = colour
     pixels = (picture * 255 + 0.5).astype(np.uint8)

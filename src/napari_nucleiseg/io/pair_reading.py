@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_nucleiseg.core.segment.pipeline import to_planes
+from napari_nucleiseg.core.segment.planes import UNNAMED, read_as, to_planes
 from napari_nucleiseg.io import MAX_MEGAPIXELS
 from napari_nucleiseg.io.images import TIFF_SUFFIXES, ImageFile, read_image
 
@@ -55,31 +55,26 @@ def read_channel(
         If it cannot be read at all.
     """
     found = read_image(path)
-    axis = _channel_axis(found, shape)
-    if axis is None and not found.rgb:
-        if channel:
-            raise ValueError(f"has one channel only, number 0; received {channel}")
-        return found.data, False, False
-    planes, rest = to_planes(
-        found.data, rgb=found.rgb, channel=channel, channel_axis=axis
-    )
-    chose = axis is not None and channel is None and found.data.shape[axis] > 1
+    axes = _name_channels(found, shape)
+    reading = read_as(found.data.shape, axes, channel)
+    planes, rest = to_planes(found.data, axes=axes, channel=reading.channel)
+    chose = channel is None and "C" in axes and found.data.shape[axes.index("C")] > 1
     colour = planes.shape[-1] == 3
     if colour and _is_grey(planes):
         planes, colour = planes[..., :1], False
     return planes.reshape(*rest, 3) if colour else planes.reshape(rest), colour, chose
 
 
-def _channel_axis(found: ImageFile, shape: tuple[int, ...]) -> int | None:
-    """Return the channels' axis: as the file says, or the one the labels lack."""
-    if found.channel_axis is not None or found.rgb:
-        return found.channel_axis
-    sizes = found.data.shape
-    for axis in range(len(sizes) - 2) if len(sizes) == len(shape) + 1 else ():
+def _name_channels(found: ImageFile, shape: tuple[int, ...]) -> str:
+    """Return the axes as the file has them, with C for the one that the labels lack."""
+    axes, sizes = found.axes, found.data.shape
+    if "C" in axes or "S" in axes or len(sizes) != len(shape) + 1:
+        return axes
+    for axis in range(len(sizes) - 2):
         # One that is depth or time is no channel: the labels are of something else.
-        if found.axes[axis] not in "ZT" and sizes[:axis] + sizes[axis + 1 :] == shape:
-            return axis
-    return None
+        if axes[axis] in UNNAMED and sizes[:axis] + sizes[axis + 1 :] == shape:
+            return f"{axes[:axis]}C{axes[axis + 1 :]}"
+    return axes
 
 
 def read_labels(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
@@ -112,8 +107,8 @@ def read_labels(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> np.nda
         )
     # A palette gives numbers their colours on a screen; labels are the numbers.
     found = read_image(path, palette=False, max_megapixels=max_megapixels)
-    axis = found.data.ndim - 1 if found.rgb else found.channel_axis
-    if axis is None:
+    axis = max(found.axes.find("S"), found.axes.find("C"))
+    if axis < 0:
         return found.data
     if found.data.shape[axis] > 1 and not (found.rgb and _is_grey(found.data)):
         raise ValueError(

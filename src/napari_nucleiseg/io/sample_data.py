@@ -25,6 +25,9 @@ SAMPLES = {
 }
 
 
+_AXIS_LABELS = {"P": "position", "Y": "y", "X": "x"}
+
+
 @dataclass(frozen=True)
 class Sample:
     """A packaged image.
@@ -38,15 +41,15 @@ class Sample:
     labels : numpy.ndarray
         The true nuclei, ``(y, x)`` or ``(plane, y, x)``, int32; each plane counts
         from 1.
-    rgb : bool
-        Whether the last axis of the image is colour.
+    axes : str
+        The image's, a letter for each: ``"YX"``, ``"YXS"`` (colour) or ``"PYX"``.
     """
 
     name: str
     title: str
     image: np.ndarray
     labels: np.ndarray
-    rgb: bool
+    axes: str
 
     @property
     def path(self) -> Path:
@@ -77,12 +80,16 @@ def load_sample(name: str) -> Sample:
         )
     image = tifffile.imread(_FOLDER / f"{name}.tif")
     labels = tifffile.imread(_FOLDER / f"{name}_labels.tif").astype(np.int32)
-    return Sample(name, SAMPLES[name], image, labels, image.ndim == labels.ndim + 1)
+    axes = "P" * (labels.ndim - 2) + "YX" + "S" * (image.ndim - labels.ndim)
+    return Sample(name, SAMPLES[name], image, labels, axes)
 
 
 def _layer(name: str) -> list[tuple[np.ndarray, dict[str, Any], str]]:
     sample = load_sample(name)
-    return [(sample.image, {"name": sample.title, "rgb": sample.rgb}, "image")]
+    rgb = "S" in sample.axes
+    labels = tuple(_AXIS_LABELS[letter] for letter in sample.axes.removesuffix("S"))
+    settings = {"name": sample.title, "rgb": rgb, "axis_labels": labels}
+    return [(sample.image, settings, "image")]
 
 
 def crowded() -> list[tuple[np.ndarray, dict[str, Any], str]]:

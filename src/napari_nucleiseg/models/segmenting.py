@@ -24,9 +24,8 @@ def segment(
     min_area: int | None = None,
     min_confidence: float | None = None,
     accurate: bool = False,
-    rgb: bool | None = None,
+    axes: str | None = None,
     channel: int | None = None,
-    channel_axis: int | None = None,
     monitor: Monitor | None = None,
 ) -> Segmentation:
     """Find the nuclei in an image.
@@ -35,8 +34,9 @@ def segment(
     ----------
     image : numpy.ndarray
         ``(y, x)``, RGB(A) ``(y, x, 3|4)``, or a stack or time-lapse
-        ``(…, y, x[, 3|4])``, done plane by plane; bool, integer or float of any
-        width. Bright nuclei on dark, dark ones on bright and stained tissue alike.
+        ``(…, y, x[, 3|4])``, done plane by plane, unless `axes` say otherwise; bool,
+        integer or float of any width. Bright nuclei on dark, dark ones on bright and
+        stained tissue alike.
     model : str or path
         Name of a model, or a model folder.
     diameter : float, optional
@@ -51,20 +51,21 @@ def segment(
         Nuclei less likely than this to be true ones are left out, 0-0.95.
     accurate : bool
         Whether to look four times, flipped each way, and take the mean.
-    rgb : bool, optional
-        Whether the last axis is colour; guessed from the shape if not given.
+    axes : str, optional
+        A letter for each axis of the image, such as ``"TCYX"``: Y, X, C for channels,
+        S for the colours of RGB(A), any other for planes. Guessed from the shape if
+        not given.
     channel : int, optional
-        The one channel to use, counted from 0.
-    channel_axis : int, optional
-        Axis that holds the channels.
+        The one channel to use, counted from 0; the first one if not given, or all
+        colours.
     monitor : Monitor, optional
         Told of progress, and asked at every tile whether to stop.
 
     Returns
     -------
     Segmentation
-        ``labels`` ``(…, y, x)`` int32, ``confidence`` ``(n,)``, ``maps``, ``params``
-        and ``model``.
+        ``labels`` ``(…, y, x)`` int32, ``confidence`` ``(n,)``, ``maps``, ``params``,
+        ``model``, and ``warnings``: why the result is suspect, if it is.
 
     Raises
     ------
@@ -90,11 +91,6 @@ def segment(
         min_confidence=min_confidence,
         accurate=accurate,
     )
-    if isinstance(image, np.ma.MaskedArray):
-        raise TypeError(
-            "A masked array cannot be segmented, for what is masked would be used; "
-            "give image.filled(value) with the value that stands for nothing."
-        )
     if monitor is not None and not all(
         callable(getattr(monitor, name, None)) for name in ("report", "should_stop")
     ):
@@ -106,8 +102,7 @@ def segment(
         image,
         load_model(model),
         params=params,
-        rgb=rgb,
+        axes=axes,
         channel=channel,
-        channel_axis=channel_axis,
         monitor=monitor,
     )

@@ -128,9 +128,8 @@ def _drawn_shape(shape: tuple[int, ...]) -> tuple[int, int]:
 
 def _as_rgb(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Return an image as ``(*shape, 3)`` float32 in 0-1, contrast stretched."""
-    plane = images.to_finite_float(image)
-    plane = images.normalise(plane[..., None] if plane.ndim == 2 else plane)
-    plane = plane[..., :3] if plane.shape[-1] >= 3 else plane[..., :1]
+    plane = image[..., None] if image.ndim == 2 else image[..., :3]
+    plane = images.normalise(plane if plane.shape[-1] == 3 else plane[..., :1])
     return images.resize(images.match_channels(plane, 3), shape)
 
 

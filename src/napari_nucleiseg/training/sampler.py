@@ -37,8 +37,7 @@ class _Prepared:
 
 
 def _prepare(pair: Pair) -> _Prepared:
-    image = images.to_finite_float(pair.image)
-    image = image[..., None] if image.ndim == 2 else image[..., :3]
+    image = pair.image[..., None] if pair.image.ndim == 2 else pair.image[..., :3]
     if image.shape[:2] != pair.labels.shape:
         raise ValueError(
             f"Image and labels of {pair.name or 'a pair'} must have one size; "

@@ -164,7 +164,9 @@ def score_crops(
     """
     predicted, scores, fates = [], [], []
     for crop in crops:
-        found = pipeline.segment(crop.image, predictor, rgb=crop.image.ndim == 3)
+        found = pipeline.segment(
+            crop.image, predictor, axes="YXS" if crop.image.ndim == 3 else "YX"
+        )
         predicted.append(found.labels)
         scores.append(score_image(crop.labels, found.labels, known=crop.known))
         fates.append(classify(crop.labels, found.labels, known=crop.known).counts())

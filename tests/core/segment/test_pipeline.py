@@ -10,7 +10,7 @@ from napari_nucleiseg.core.monitor import Cancelled
 from napari_nucleiseg.core.params import SegmentParams
 from napari_nucleiseg.core.segment.instances import InstanceSettings
 from napari_nucleiseg.core.segment.pipeline import segment
-from napari_nucleiseg.core.segment.planes import guess_rgb, to_planes
+from napari_nucleiseg.core.segment.planes import guess_axes
 from napari_nucleiseg.core.segment.result import relabel
 
 #: Run as it is: the stand-in was "trained" at 20 px.
@@ -93,16 +93,6 @@ def test_alpha_is_not_looked_at(nuclei, make_predictor, same_partition):
     assert same_partition(segment(image, make_predictor(3)).labels, nuclei)
 
 
-def test_rgb_is_said_or_guessed_as_napari_does():
-    assert guess_rgb((60, 70, 3))
-    assert guess_rgb((5, 60, 70, 4))
-    assert not guess_rgb((3, 60, 70))
-    assert not guess_rgb((60, 4, 3))
-    assert to_planes(np.zeros((60, 70, 3)))[1] == (60, 70)
-    assert to_planes(np.zeros((60, 70, 3)), rgb=False)[1] == (60, 70, 3)
-    assert to_planes(np.zeros((4, 4, 3)), rgb=True)[1] == (4, 4)
-
-
 def test_a_stack_is_its_planes_numbered_on(nuclei, predictor, same_partition):
     planes = [(nuclei > n) * 9.0 for n in (0, 3, 9)]
     stack = np.stack(planes)
@@ -129,14 +119,33 @@ def test_five_axes_and_colour_stacks(nuclei, make_predictor):
     assert result.count == 3 * 9
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2, -1])
-def test_the_chosen_channel_is_the_one_used(nuclei, predictor, same_partition, axis):
+@pytest.mark.parametrize("axes", ["CYX", "YCX", "YXC"])
+def test_the_chosen_channel_is_the_one_used(nuclei, predictor, same_partition, axes):
     other = np.roll(nuclei, 12, axis=1)[:, ::-1]
-    image = np.stack([other > 0, nuclei > 0], axis=axis) * 100
+    image = np.stack([other > 0, nuclei > 0], axis=axes.index("C")) * 100
     for channel, truth in ((0, other), (1, nuclei), (None, other)):
-        result = segment(image, predictor, channel=channel, channel_axis=axis)
+        result = segment(image, predictor, axes=axes, channel=channel)
         assert is_sound(result, nuclei.shape)
         assert same_partition(result.labels, truth)
+        assert result.record()["axes"] == axes
+        assert result.record()["channel"] == (channel or 0)
+        assert ("2 channels" in str(result.warnings)) == (channel is None)
+
+
+def test_planes_that_may_be_channels_are_counted_one_by_one_with_a_warning(
+    nuclei, predictor
+):
+    image = np.stack([nuclei > 0, nuclei > 4]) * 1.0
+    result = segment(image, predictor, params=AS_IS)
+    assert result.counts.tolist() == [9, 5]
+    assert result.summary == "14 nuclei in 2 planes (9, 5)"
+    (warning,) = result.record()["warnings"]
+    assert "2 planes" in warning
+    assert "CYX" in warning
+    for said in ({"axes": "ZYX"}, {"channel": 1}, {"axes": "CYX", "channel": 0}):
+        assert not segment(image, predictor, params=AS_IS, **said).warnings
+    many = segment(np.stack([nuclei > 0] * 12), predictor, params=AS_IS)
+    assert many.summary == "108 nuclei in 12 planes (9 to 9 each)"
 
 
 def test_a_channel_without_an_axis(nuclei, predictor, same_partition):
@@ -243,11 +252,69 @@ def test_a_given_diameter_sets_the_size_the_network_sees(discs, predictor, diame
     assert result.measure()["area"] == pytest.approx(area, rel=0.35)
 
 
-def test_an_enormous_scale_is_held_back(predictor):
+def test_an_enormous_scale_is_held_back_and_said(predictor):
     result = segment(np.eye(300), predictor, params=SegmentParams(diameter=3.0))
     seen = max(y * x for _, y, x, _ in predictor.seen)
-    assert result.scale <= 4
+    assert result.scale == 4
     assert seen <= 512 * 512
+    warning = result.record()["warnings"][0]
+    assert "enlarged 4 times" in warning
+    assert "6.7" in warning
+
+
+@pytest.mark.parametrize("diameter", [6.0, 40.0])
+def test_the_same_place_gives_the_same_nuclei_in_an_image_of_any_size(
+    discs, predictor, diameter
+):
+    radius = diameter / 2
+    step = int(diameter * 2)
+    places = range(step // 2 + 1, 240 - step // 2, step)
+    part = discs((240, 240), [(y, x) for y in places for x in places], radius) > 0
+    params = SegmentParams(diameter=diameter, min_area=1)
+    predictor.change_spec(tile=256)
+    alone = segment(part, predictor, params=params)
+    assert alone.count == len(places) ** 2
+    wide = np.zeros((260, 9000), bool)
+    for x in (0, 4321, 8760):
+        wide[:240, x : x + 240] = part
+    predictor.seen.clear()
+    found = segment(wide, predictor, params=params)
+    assert found.scale == alone.scale
+    # The enlarged image is never there as a whole.
+    assert max(y * x for _, y, x, _ in predictor.seen) <= 256 * 256
+    assert found.planes[0].maps.shape == (*wide.shape, 3)
+    for x in (0, 4321, 8760):
+        there = found.labels[:240, x : x + 240]
+        assert len(np.unique(there)) == alone.count + 1
+        differ = np.count_nonzero((there > 0) != (alone.labels > 0))
+        assert differ <= 0.05 * np.count_nonzero(alone.labels)
+    assert found.count == 3 * alone.count
+
+
+@pytest.mark.parametrize("odd", [1e12, 3.4028234663852886e38, -3.4028234663852886e38])
+def test_one_extreme_pixel_costs_no_nuclei_and_is_said(
+    nuclei, predictor, same_partition, odd
+):
+    image = np.where(nuclei > 0, 200, 10).astype(np.float32)
+    image[1, 1] = odd
+    result = segment(image, predictor)
+    assert same_partition(np.where(nuclei > 0, result.labels, 0), nuclei)
+    (warning,) = result.warnings
+    assert warning.startswith("1 value")
+    tiny = segment((nuclei > 0) * 1e-46, predictor)
+    assert same_partition(tiny.labels, nuclei)
+    assert not tiny.warnings
+
+
+def test_a_suspect_result_says_so(predictor):
+    empty = segment(np.full((2, 40, 40), 7), predictor, axes="ZYX")
+    assert "2 of 2 planes are constant" in empty.warnings[0]
+    assert "No nuclei were found" in empty.warnings[1]
+    # What is said of nothing found follows the thresholds.
+    noise = np.random.default_rng(0).random((60, 60))
+    none = segment(noise, predictor, params=SegmentParams(min_area=9999))
+    assert "No nuclei" in str(none.record()["warnings"])
+    assert not relabel(none, SegmentParams(min_area=1)).warnings
 
 
 def test_min_area_is_counted_in_the_images_own_pixels(discs, predictor):
@@ -407,26 +474,30 @@ def test_relabel_can_be_stopped(nuclei, predictor, make_monitor):
         (np.zeros((9, 0)), {}, ValueError, "no pixels"),
         (np.zeros((0, 9, 9)), {}, ValueError, "no pixels"),
         (np.zeros((0, 9, 9)), {"channel": 0}, ValueError, "no pixels|no channel"),
-        (np.zeros((9, 9, 5)), {"rgb": True}, ValueError, "3 or 4 values a pixel"),
-        (np.zeros((9, 9)), {"rgb": True}, ValueError, "at least two axes"),
-        (np.zeros((9, 9)), {"channel": 1}, ValueError, "one channel only"),
+        (np.zeros((9, 9, 5)), {"axes": "YXS"}, ValueError, "3 or 4 values; received 5"),
+        (np.zeros((9, 9)), {"axes": "YXS"}, ValueError, r"2 axes .*received 'YXS'"),
+        (np.zeros((9, 9)), {"axes": "Y1"}, ValueError, r"such as YX; received 'Y1'"),
+        (np.zeros((2, 9, 9)), {"axes": "TZX"}, ValueError, "one Y and one X"),
+        (np.zeros((2, 2, 9, 9)), {"axes": "CCYX"}, ValueError, "at most one C"),
+        (np.zeros((9, 9)), {"channel": 1}, ValueError, "0, for there is one only"),
+        (np.zeros((2, 9, 9)), {"channel": 1.5}, TypeError, "integer"),
         (
             np.zeros((2, 9, 9)),
-            {"channel": 2, "channel_axis": 0},
+            {"axes": "ZYX", "channel": 1},
+            ValueError,
+            r"0, for there is one only; received 1 \(axes ZYX, shape 2 × 9 × 9\)",
+        ),
+        (
+            np.zeros((2, 9, 9)),
+            {"axes": "CYX", "channel": 2},
             ValueError,
             "channel must be between 0 and 1; received 2",
         ),
         (
             np.zeros((2, 9, 9)),
-            {"channel": -1, "channel_axis": 0},
+            {"axes": "CYX", "channel": -1},
             ValueError,
             "channel must be between 0 and 1; received -1",
-        ),
-        (
-            np.zeros((2, 9, 9)),
-            {"channel": 0, "channel_axis": 3},
-            ValueError,
-            "axis",
         ),
     ],
 )
@@ -498,7 +569,8 @@ def test_any_image_gives_sound_labels(
     )
     before = image.copy()
     result = segment(image, make_predictor(channels), params=params)
-    shape = image.shape[:-1] if guess_rgb(image.shape) else image.shape
+    trailing = guess_axes(image.shape)[-1] in "SC"
+    shape = image.shape[:-1] if trailing else image.shape
     assert is_sound(result, shape)
     assert np.array_equal(image, before, equal_nan=image.dtype.kind == "f")
     again = relabel(result, params)

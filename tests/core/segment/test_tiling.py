@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import scipy.ndimage as ndi
 
-from napari_nucleiseg.core.segment.tiling import plan_tiles, run_tiled
+from napari_nucleiseg.core.segment.image import resize
+from napari_nucleiseg.core.segment.tiling import mirror_pad, plan_tiles, run_tiled
 
 SIZES = {"largest": 64, "overlap": 16, "multiple": 16}
 SHAPES = [
@@ -19,7 +20,9 @@ SHAPES = [
 
 
 def run(image, predict, **sizes):
-    return run_tiled(image, plan_tiles(image.shape[:2], **sizes), predict)
+    plan = plan_tiles(image.shape[:2], **sizes)
+    padded = mirror_pad(image, plan.padded)
+    return run_tiled(plan, lambda tile: predict(padded[tile.window][None])[0])
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -80,14 +83,13 @@ def test_no_seams_between_tiles_that_disagree():
 
 def test_a_place_to_stop_after_each_tile():
     plan = plan_tiles((100, 200), **SIZES)
-    image = np.zeros((100, 200, 1), np.float32)
     calls = []
 
-    def predict(tiles):
+    def maps_of(tile):
         calls.append("tile")
-        return tiles
+        return np.zeros((tile.height, tile.width, 1), np.float32)
 
-    whole = run_tiled(image, plan, predict, on_tile=calls.append)
+    whole = run_tiled(plan, maps_of, on_tile=calls.append)
     assert whole.shape == (100, 200, 1)
     count = len(plan.tiles)
     assert count > 4
@@ -102,8 +104,31 @@ def test_a_place_to_stop_after_each_tile():
 
     calls.clear()
     with pytest.raises(Stop):
-        run_tiled(image, plan, predict, on_tile=stop)
+        run_tiled(plan, maps_of, on_tile=stop)
     assert calls == ["tile", "tile"]
+
+
+@pytest.mark.parametrize("scale", [0.3, 0.8, 1.7, 4.0])
+@pytest.mark.parametrize("shape", [(40, 41), (150, 170)])
+def test_tiles_are_brought_to_another_size_one_by_one(shape, scale):
+    seen = tuple(round(side * scale) for side in shape)
+    y, x = np.mgrid[: seen[0], : seen[1]].astype(np.float32)
+    whole = np.stack([np.sin(y / scale / 9), np.cos(x / scale / 7)], axis=-1)
+    plan = plan_tiles(seen, largest=160, overlap=64, multiple=16)
+    assert len(plan.tiles) > 1 or scale < 1 or shape == (40, 41)
+    padded = mirror_pad(whole, plan.padded)
+    strips = []
+
+    def finish(rows):
+        strips.append(len(rows))
+        return (rows * 100).astype(np.int16)
+
+    found = run_tiled(
+        plan, lambda tile: padded[tile.window], shape=shape, finish=finish
+    )
+    assert found.dtype == np.int16
+    assert sum(strips) == shape[0]
+    assert np.abs(found - 100 * resize(whole, shape)).max() < 4
 
 
 def test_few_tiles_where_few_will_do():

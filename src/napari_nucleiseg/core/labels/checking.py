@@ -11,7 +11,7 @@ from napari_nucleiseg.core.labels.annotations import known_nuclei, to_labels
 from napari_nucleiseg.core.labels.holdout import split_validation
 from napari_nucleiseg.core.labels.pairs import Pair, diameter_of
 from napari_nucleiseg.core.labels.pieces import find_pieces
-from napari_nucleiseg.core.segment.image import to_finite_float
+from napari_nucleiseg.core.segment.image import Contrast
 
 #: Fewer nuclei cannot be trained on; up to `FEW`, at 80:20 fewer than five are held
 #: out, and one nucleus more or less decides whether the new model is the better one.
@@ -174,7 +174,8 @@ def _look(pair: Pair) -> _Look | Finding:
     main &= 2 * np.bincount(pieces[known], minlength=numbers.size) >= sizes
     owners = np.bincount(numbers[main], minlength=1)
     semantic = np.count_nonzero(owners) == 1 and main.sum() > 1
-    image = to_finite_float(np.asarray(pair.image))
+    image = np.asarray(pair.image)
+    image = image[..., None] if image.ndim == 2 else image[..., :3]
     return _Look(
         pair,
         sizes[main] if semantic else np.bincount(labels.ravel())[known_nuclei(pair)],
@@ -182,7 +183,7 @@ def _look(pair: Pair) -> _Look | Finding:
         int(main.sum()),
         np.flatnonzero(owners > 1),
         float(np.bincount(labels[known])[1:].max(initial=0) / labels.size),
-        bool(image.min() == image.max()),
+        Contrast.of(image).constant,
     )
 
 

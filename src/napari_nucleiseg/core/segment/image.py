@@ -2,59 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import scipy.ndimage as ndi
+
+#: Rows and columns.
+Window = tuple[slice, slice]
 
 #: Percentiles of a whole image that become 0 and 1.
 LOW_PERCENTILE, HIGH_PERCENTILE = 1.0, 99.9
 
-#: Up to here float32 holds every whole number.
-LARGEST_EXACT = 2**24
-
 #: A channel whose range is below this share of the widest one is not stretched further.
 CHANNEL_FLOOR = 0.25
 
+#: What programs write where there are no data, besides NaN: the largest numbers.
+NO_DATA = [float(np.finfo(kind).max) for kind in (np.float32, np.float64)]
 
-def to_finite_float(image: np.ndarray) -> np.ndarray:
-    """Return an image as float32 without NaN or infinities.
+#: Up to here differences of two numbers can be reckoned with in float32 and float64.
+SAFE, LARGEST = 1e38, 1e300
 
-    NaN becomes the smallest finite value, +inf the largest, -inf the smallest, so
-    that a few bad pixels do not decide the contrast.
+#: A pixel that lies this many times the stretched range outside of it is extreme.
+EXTREME = 1000.0
 
-    Parameters
-    ----------
-    image : numpy.ndarray
-        Any shape; bool, integer or float of any width.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, same shape. Values are divided by the largest magnitude where they
-        would not fit (float64 beyond float32).
-    """
-    if image.dtype == np.float32 and np.abs(image).max(initial=0) <= LARGEST_EXACT:
-        return image  # NaN and infinities compare as False
-    values = np.asarray(image, dtype=np.float64)
-    finite = np.isfinite(values)
-    if not finite.all():
-        if not finite.any():
-            return np.zeros(image.shape, np.float32)
-        low, high = values[finite].min(), values[finite].max()
-        values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
-    if values.size:
-        # Work relative to the middle of the range: 64-bit values such as
-        # 1e12 + [0..100] would otherwise lose all their contrast in float32.
-        low, high = values.min(), values.max()
-        peak = max(abs(low), abs(high))
-        if peak > LARGEST_EXACT:
-            half = high / 2 - low / 2
-            middle = low / 2 + high / 2
-            values = (values - middle) / half if half > 0 else values * 0
-    return values.astype(np.float32)
+#: Rows that are stretched at a time: few enough for the processor's cache.
+_ROWS = 64
 
 
-def normalise(image: np.ndarray) -> np.ndarray:
-    """Stretch the contrast of one plane by percentiles over the whole of it.
+@dataclass(frozen=True)
+class Contrast:
+    """How the contrast of one plane is stretched: each channel by its own percentiles.
 
     Each channel runs from its 1st to its 99.9th percentile, except that a channel
     with hardly any contrast of its own is stretched only as far as `CHANNEL_FLOOR`
@@ -62,29 +40,105 @@ def normalise(image: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    image : numpy.ndarray
-        ``(y, x, c)`` float32, finite.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``(y, x, c)`` float32 in 0-1. A constant channel is 0 throughout.
+    low, high : numpy.ndarray
+        ``(c,)`` float64: what becomes 0 and, at most, 1.
+    span : numpy.ndarray
+        ``(c,)`` float64: the range that becomes 0 to 1.
+    missing : int
+        How many values are NaN, infinite, or what programs write for "no data".
+    extreme : int
+        How many finite values lie far outside the range.
     """
-    if image.size == 0:
-        return image.astype(np.float32)
-    flat = image.reshape(-1, image.shape[-1])
-    low, high = np.percentile(flat, (LOW_PERCENTILE, HIGH_PERCENTILE), axis=0)
-    # A few bright nuclei on a black ground can lie above the upper percentile.
-    flat_channel = high <= low
-    if flat_channel.any():
-        high = np.where(flat_channel, flat.max(axis=0), high)
-        low = np.where(flat_channel, flat.min(axis=0), low)
-    span = (high - low).astype(np.float64)
-    span = np.maximum(span, CHANNEL_FLOOR * span.max())
-    span[span <= 0] = 1.0
-    # Clipped first, lest a lone huge value over a tiny span overflow.
-    scaled = np.clip(image, low, high).astype(np.float64) - low
-    return np.clip(scaled / span, 0.0, 1.0).astype(np.float32)
+
+    low: np.ndarray
+    high: np.ndarray
+    span: np.ndarray
+    missing: int = 0
+    extreme: int = 0
+
+    @classmethod
+    def of(cls, plane: np.ndarray) -> Contrast:
+        """Measure a plane ``(y, x, c)`` of real numbers."""
+        channels = plane.shape[-1]
+        low, high = np.zeros(channels), np.zeros(channels)
+        missing = extreme = 0
+        for channel in range(channels):
+            values = _numbers(plane[..., channel])
+            missing += plane[..., channel].size - values.size
+            if not values.size:
+                continue
+            least, most = float(values.min()), float(values.max())
+            low[channel], high[channel] = np.percentile(
+                values, (LOW_PERCENTILE, HIGH_PERCENTILE)
+            )
+            # A few bright nuclei on a black ground can lie above the upper percentile.
+            if high[channel] <= low[channel]:
+                low[channel], high[channel] = least, most
+            far = EXTREME * (high[channel] - low[channel])
+            if most - high[channel] > far or low[channel] - least > far:
+                outside = (values > high[channel] + far) | (values < low[channel] - far)
+                extreme += int(outside.sum())
+        span = high - low
+        span = np.maximum(span, CHANNEL_FLOOR * span.max(initial=0))
+        span[span <= 0] = 1.0
+        return cls(low, high, span, missing, extreme)
+
+    @property
+    def constant(self) -> bool:
+        """Whether the plane has one value only."""
+        return bool((self.high <= self.low).all())
+
+    def stretch(self, image: np.ndarray) -> np.ndarray:
+        """Return the plane, or a window of it, stretched.
+
+        Parameters
+        ----------
+        image : numpy.ndarray
+            ``(y, x, c)``, of the plane's dtype.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(y, x, c)`` float32 in 0-1; 0 where there are no data, and throughout a
+            constant channel.
+        """
+        out = np.empty(image.shape, np.float32)
+        for start in range(0, len(image), _ROWS):
+            rows = slice(start, start + _ROWS)
+            values = image[rows].astype(np.float64)
+            if image.dtype.kind == "f":
+                values[_no_data(values)] = -np.inf
+            # Clipped first, lest a lone huge value over a tiny span overflow.
+            np.clip(values, self.low, self.high, out=values)
+            out[rows] = (values - self.low) / self.span
+        return out
+
+
+def _no_data(values: np.ndarray) -> np.ndarray:
+    """Return where float64 values are NaN, or what programs write instead."""
+    return np.isnan(values) | np.isin(np.abs(values), NO_DATA)
+
+
+def _numbers(channel: np.ndarray) -> np.ndarray:
+    """Return the finite values of a channel, in a type that holds their differences."""
+    kind, size = channel.dtype.kind, channel.dtype.itemsize
+    if kind == "b":
+        return channel.astype(np.uint8).ravel()
+    if kind == "u" and size <= 2:
+        return channel.ravel()
+    if kind in "iu":
+        return channel.astype(np.float32 if size <= 2 else np.float64).ravel()
+    values = channel.astype(np.float32 if size <= 4 else np.float64, copy=False).ravel()
+    # NaN, if one is.
+    if max(-values.min(initial=0), values.max(initial=0)) <= SAFE:
+        return values
+    values = values.astype(np.float64, copy=False)
+    return values[(np.abs(values) <= LARGEST) & ~_no_data(values)]
+
+
+def normalise(image: np.ndarray) -> np.ndarray:
+    """Return one plane ``(y, x, c)`` with its contrast stretched; see `Contrast`."""
+    return Contrast.of(image).stretch(image)
 
 
 def match_channels(image: np.ndarray, channels: int) -> np.ndarray:
@@ -107,38 +161,123 @@ def match_channels(image: np.ndarray, channels: int) -> np.ndarray:
     )
 
 
-def resize(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Resize ``(y, x, c)`` to `shape` by linear interpolation, smoothed to shrink.
+@dataclass(frozen=True)
+class Resizing:
+    """Bringing ``(y, x, c)`` from one size to another, window by window.
+
+    By linear interpolation, smoothed to shrink. A window comes out as it would if the
+    whole were resized.
+
+    Parameters
+    ----------
+    old, new : tuple of int
+        ``(y, x)`` before and after.
+    """
+
+    old: tuple[int, int]
+    new: tuple[int, int]
+
+    @property
+    def factors(self) -> tuple[float, float]:
+        """Pixels before for each pixel after, along y and x."""
+        y, x = (old / new for old, new in zip(self.old, self.new, strict=True))
+        return y, x
+
+    def needs(self, window: Window) -> Window:
+        """Return the part before that a window after is made from."""
+        if self.old == self.new:
+            return window
+        y, x = (
+            slice(
+                max(0, int(place(wanted.start, factor)) - _reach(factor)),
+                min(size, int(place(wanted.stop - 1, factor)) + 2 + _reach(factor)),
+            )
+            for wanted, factor, size in zip(window, self.factors, self.old, strict=True)
+        )
+        return y, x
+
+    def __call__(self, part: np.ndarray, window: Window) -> np.ndarray:
+        """Return a window.
+
+        Parameters
+        ----------
+        part : numpy.ndarray
+            ``(y, x, c)`` float32: what the window needs, see `needs`.
+        window : tuple of slice
+            In the pixels after.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(y, x, c)`` float32, of the window's size.
+        """
+        if self.old == self.new:
+            return part
+        first = [
+            place(wanted.start, factor) - needed.start
+            for wanted, factor, needed in zip(
+                window, self.factors, self.needs(window), strict=True
+            )
+        ]
+        y, x = (wanted.stop - wanted.start for wanted in window)
+        return resample(part, self.factors, first, (y, x))
+
+
+def resample(
+    image: np.ndarray,
+    step: Sequence[float],
+    first: Sequence[float],
+    shape: tuple[int, int],
+) -> np.ndarray:
+    """Read an image at evenly spaced places, smoothed where they are far apart.
 
     Parameters
     ----------
     image : numpy.ndarray
         ``(y, x, c)`` float32.
+    step, first : sequence of float
+        Along y and x: from place to place, and where the first one is, pixels.
     shape : tuple of int
-        Wanted ``(y, x)``.
+        ``(y, x)``: how many places.
 
     Returns
     -------
     numpy.ndarray
         ``(*shape, c)`` float32.
     """
-    if image.shape[:2] == tuple(shape):
-        return image
     out = np.empty((*shape, image.shape[-1]), np.float32)
-    factors = [old / new for old, new in zip(image.shape[:2], shape, strict=True)]
+    sigma = [_sigma(factor) for factor in step]
     for channel in range(image.shape[-1]):
         plane = image[..., channel]
-        sigma = [max(0.0, (factor - 1) / 2) for factor in factors]
         if any(sigma):
             plane = ndi.gaussian_filter(plane, sigma, mode="mirror", truncate=3)
-        # Pixel centres: output i lies at (i + 0.5) * factor - 0.5 of the input.
         out[..., channel] = ndi.affine_transform(
             plane,
-            factors,
-            offset=[(factor - 1) / 2 for factor in factors],
+            step,
+            offset=first,
             output_shape=shape,
             order=1,
             mode="nearest",
             prefilter=False,
         )
     return out
+
+
+def place(pixel: int, factor: float) -> float:
+    """Return where the centre of a pixel lies in an image `factor` times as large."""
+    return (pixel + 0.5) * factor - 0.5
+
+
+def _sigma(factor: float) -> float:
+    return max(0.0, (factor - 1) / 2)
+
+
+def _reach(factor: float) -> int:
+    """Return how many pixels smoothing looks to each side."""
+    return int(3 * _sigma(factor) + 0.5) + 1
+
+
+def resize(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return the whole of an image ``(y, x, c)`` float32 resized; see `Resizing`."""
+    resizing = Resizing((image.shape[0], image.shape[1]), (shape[0], shape[1]))
+    return resizing(image, (slice(0, shape[0]), slice(0, shape[1])))

@@ -141,7 +141,11 @@ CONTACT_SHARE = 0.1
 
 
 def maps_to_labels(
-    maps: np.ndarray, settings: InstanceSettings, min_area: int = 1
+    maps: np.ndarray,
+    settings: InstanceSettings,
+    min_area: int = 1,
+    *,
+    shrunk: float = 1.0,
 ) -> np.ndarray:
     """Separate nuclei on a network's maps by a seeded watershed.
 
@@ -154,6 +158,8 @@ def maps_to_labels(
         Thresholds; the least area is given apart.
     min_area : int
         Nuclei with fewer pixels are dropped.
+    shrunk : float
+        How many times smaller the maps are than the network made them, at least 1.
 
     Returns
     -------
@@ -166,8 +172,9 @@ def maps_to_labels(
     if n_regions == 0:
         return np.zeros(mask.shape, np.int32)
     depth = (maps[..., 1] - np.float32(CONTACT_SHARE) * maps[..., 2]) / unit
-    depth = ndi.gaussian_filter(depth, SMOOTHING, truncate=3)
-    peaks = (ndi.maximum_filter(depth, PEAK_WINDOW) == depth) & mask
+    depth = ndi.gaussian_filter(depth, SMOOTHING / shrunk, truncate=3)
+    window = max(3, int(PEAK_WINDOW / shrunk) // 2 * 2 + 1)
+    peaks = (ndi.maximum_filter(depth, window) == depth) & mask
     seeds, _ = ndi.label(peaks & (depth > PEAK_HEIGHT), np.ones((3, 3), bool))
     labels = _grow(seeds, regions, n_regions, depth, mask)
     labels = _merge(labels, depth, seeds, settings.separation)

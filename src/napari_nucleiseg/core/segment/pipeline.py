@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,8 +16,8 @@ from napari_nucleiseg.core.monitor import (
 from napari_nucleiseg.core.params import SegmentParams
 from napari_nucleiseg.core.segment import image as images
 from napari_nucleiseg.core.segment.instances import label_confidence
-from napari_nucleiseg.core.segment.planes import to_planes
-from napari_nucleiseg.core.segment.predictor import Predictor
+from napari_nucleiseg.core.segment.planes import read_as, to_planes
+from napari_nucleiseg.core.segment.predictor import NetworkSpec, Predictor
 from napari_nucleiseg.core.segment.result import (
     PlaneMaps,
     Segmentation,
@@ -28,7 +29,12 @@ from napari_nucleiseg.core.segment.size import (
     working_diameter,
     working_range,
 )
-from napari_nucleiseg.core.segment.tiling import plan_tiles, run_tiled
+from napari_nucleiseg.core.segment.tiling import (
+    Tile,
+    mirror_pad,
+    plan_tiles,
+    run_tiled,
+)
 
 
 def segment(
@@ -36,9 +42,8 @@ def segment(
     predictor: Predictor,
     *,
     params: SegmentParams | None = None,
-    rgb: bool | None = None,
+    axes: str | None = None,
     channel: int | None = None,
-    channel_axis: int | None = None,
     monitor: Monitor | None = None,
 ) -> Segmentation:
     """Find the nuclei in an image, plane by plane.
@@ -46,14 +51,15 @@ def segment(
     Parameters
     ----------
     image : numpy.ndarray
-        ``(y, x)``, RGB(A) ``(y, x, 3|4)``, or a stack ``(…, y, x[, 3|4])``; bool,
-        integer or float of any width; NaN and infinities are allowed.
+        ``(y, x)``, RGB(A) ``(y, x, 3|4)``, or a stack ``(…, y, x[, 3|4])``, unless
+        `axes` say otherwise; bool, integer or float of any width; NaN and infinities
+        are allowed.
     predictor : Predictor
         The network to use.
     params : SegmentParams, optional
         Size and thresholds.
-    rgb, channel, channel_axis
-        See `to_planes`.
+    axes, channel
+        See `planes.read_as`.
     monitor : Monitor, optional
         Told of every tile and stage, and asked at each whether to stop.
 
@@ -70,22 +76,27 @@ def segment(
     """
     params = params or SegmentParams()
     monitor = monitor or SilentMonitor()
-    planes, shape = to_planes(
-        image, rgb=rgb, channel=channel, channel_axis=channel_axis
-    )
+    reading = read_as(np.shape(image), axes, channel)
+    planes, shape = to_planes(image, axes=reading.axes, channel=reading.channel)
     spec = predictor.spec
-    runner = _Runner(predictor, monitor, len(planes), flips=params.accurate)
+    runner = _Runner(predictor, monitor, planes, flips=params.accurate)
     if params.diameter is None:
-        scale, diameter = runner.measure_scale(planes)
+        wanted, diameter = runner.measure_scale()
     else:
         diameter = params.diameter
-        scale = working_diameter(spec) / diameter
-    scale = _limit_scale(scale, shape[-2:])
-    found = tuple(runner.run_plane(i, plane, scale) for i, plane in enumerate(planes))
+        wanted = working_diameter(spec) / diameter
+    scale = _limit_scale(wanted, shape[-2:])
+    found = tuple(runner.run_plane(index, scale) for index in range(len(planes)))
     settings = resolve_settings(params, spec.settings, diameter)
     labels, confidence = label_planes(
         found, settings, shape, monitor, confidence=spec.calibration or label_confidence
     )
+    warnings = [*reading.warnings, *warn_of_contrast(runner.contrasts)]
+    if scale < wanted:
+        warnings.append(
+            f"Nuclei of {diameter:.1f} px are very small for this model: the image was "
+            f"enlarged {scale:.0f} times, which is the most, instead of {wanted:.1f}."
+        )
     return Segmentation(
         labels=labels,
         confidence=confidence,
@@ -96,6 +107,9 @@ def segment(
         diameter=diameter,
         scale=scale,
         planes=found,
+        axes=reading.axes,
+        channel=reading.channel,
+        suspect=tuple(warnings),
         calibration=spec.calibration,
     )
 
@@ -107,17 +121,16 @@ FLIPS: tuple[tuple[int, ...], ...] = ((), (1,), (2,), (1, 2))
 #: A look whose scale is within this share of the wanted one serves as the result.
 NEAR = 0.06
 
-#: What the network sees is at most this many times the image's area, and never
-#: more than this many pixels a side unless the image itself is larger.
-MAX_GROWTH, MAX_GROWN_SIDE = 16.0, 8192
+#: The network sees an image at most this many times as large, for it takes the square
+#: of that as long.
+MAX_SCALE = 4.0
+
+#: Nor does it see one that is smaller than this, unless the image itself is, pixels.
+MIN_SIDE = 8
 
 
 def _limit_scale(scale: float, shape: Sequence[int]) -> float:
-    """Keep the network's image from growing out of memory, or vanishing."""
-    longest = max(shape)
-    most = min(MAX_GROWTH**0.5, max(1.0, MAX_GROWN_SIDE / longest))
-    least = min(1.0, 8 / min(shape))
-    return float(np.clip(scale, least, most))
+    return float(np.clip(scale, min(1.0, MIN_SIDE / min(shape)), MAX_SCALE))
 
 
 def scaled_shape(shape: tuple[int, int], scale: float) -> tuple[int, int]:
@@ -143,40 +156,30 @@ class _Runner:
     """Runs one network over the planes of one image and reports."""
 
     def __init__(
-        self, predictor: Predictor, monitor: Monitor, n_planes: int, *, flips: bool
+        self, predictor: Predictor, monitor: Monitor, planes: np.ndarray, *, flips: bool
     ) -> None:
         self._predictor, self._spec = predictor, predictor.spec
-        self._monitor, self._n_planes = monitor, n_planes
-        self._flips = flips
+        self._monitor, self._planes = monitor, planes
+        self._ways = FLIPS if flips else FLIPS[:1]
         # Maps made while measuring the size that can serve as the result.
         self._spare: dict[tuple[int, float], np.ndarray] = {}
+        self._contrasts: dict[int, images.Contrast] = {}
 
-    def prepare(self, plane: np.ndarray) -> np.ndarray:
-        """Return a plane with its contrast stretched: ``(y, x, c)`` float32 in 0-1."""
-        return images.normalise(images.to_finite_float(plane))
+    @property
+    def contrasts(self) -> list[images.Contrast]:
+        """The contrast of each plane that was looked at."""
+        return list(self._contrasts.values())
 
-    def measure_scale(self, planes: np.ndarray) -> tuple[float, float]:
+    def measure_scale(self) -> tuple[float, float]:
         """Return the scale to run at and the nuclear diameter (px), by looking."""
-        picks = sorted({0, len(planes) // 2, len(planes) - 1})
+        count = len(self._planes)
+        picks = sorted({0, count // 2, count - 1})
         scales, diameters = [], []
         for done, index in enumerate(picks):
             check_cancelled(self._monitor)
             self._monitor.report(Progress("Measuring nuclei", done, len(picks)))
-            prepared = self.prepare(planes[index])
-
-            def look(
-                scale: float,
-                window: tuple[slice, slice] | None,
-                index: int = index,
-                prepared: np.ndarray = prepared,
-            ) -> np.ndarray:
-                part = prepared if window is None else prepared[window]
-                maps = self._maps(part, scale, report=False)
-                if window is None:
-                    self._spare[index, scale] = maps
-                return maps
-
-            found = estimate_scale(look, prepared.shape[:2], self._spec)
+            look = functools.partial(self._look, index)
+            found = estimate_scale(look, self._planes.shape[1:3], self._spec)
             if found is not None:
                 scales.append(found[0])
                 diameters.append(found[1])
@@ -185,6 +188,22 @@ class _Runner:
         middle = int(np.argsort(scales)[len(scales) // 2])
         scale, diameter = scales[middle], diameters[middle]
         return self._scale_seen_near(scale, diameter), diameter
+
+    def _look(
+        self, index: int, scale: float, window: images.Window | None
+    ) -> np.ndarray:
+        """Return the maps of a plane, or a window of it, of the size that is seen."""
+        plane = self._planes[index]
+        part = plane if window is None else plane[window]
+        view = _View(part, self._contrast(index), scale, self._spec)
+        maps = run_tiled(
+            view.plan,
+            lambda tile: self._predict(view.read(tile), FLIPS[:1]),
+            on_tile=lambda _: check_cancelled(self._monitor),
+        )
+        if window is None:
+            self._spare[index, scale] = maps
+        return maps
 
     def _scale_seen_near(self, scale: float, diameter: float) -> float:
         """Return the scale of a look that can serve as the result, or `scale`.
@@ -201,60 +220,108 @@ class _Runner:
         ]
         return min(near, key=lambda seen: abs(np.log(seen / scale)), default=scale)
 
-    def run_plane(self, index: int, plane: np.ndarray, scale: float) -> PlaneMaps:
-        """Return the network's maps of one plane at the given scale."""
+    def run_plane(self, index: int, scale: float) -> PlaneMaps:
+        """Return the network's maps of one plane, seen at the given scale."""
         check_cancelled(self._monitor)
+        plane = self._planes[index]
+        view = _View(plane, self._contrast(index), scale, self._spec)
         seen = self._spare.pop((index, scale), None)
-        ways = FLIPS if self._flips else FLIPS[:1]
-        left = ways if seen is None else ways[1:]  # a look is the first of them
-        if seen is not None and not left:
-            maps = seen
-        else:
-            maps = self._maps(self.prepare(plane), scale, index=index, ways=left)
-            if seen is not None:
-                maps = (seen + len(left) * maps) / len(ways)
-        shape = plane.shape[:2]
-        if scale < 1:
-            maps = images.resize(maps, shape)
-        return PlaneMaps(quantise(maps), shape)
+        if seen is not None:
+            seen = mirror_pad(seen, view.plan.padded)
+        # A look is the first of the ways.
+        left = self._ways if seen is None else self._ways[1:]
+        each = len(view.plan.tiles)
+        before, total = each * index, each * len(self._planes)
 
-    def _predict(
-        self, tiles: np.ndarray, ways: Sequence[tuple[int, ...]]
-    ) -> np.ndarray:
-        """Return the mean of the network's maps of tiles flipped each of these ways."""
+        def maps_of(tile: Tile) -> np.ndarray:
+            if not left:
+                return seen[tile.window]  # type: ignore[index]
+            maps = self._predict(view.read(tile), left)
+            if seen is None:
+                return maps
+            return (seen[tile.window] + len(left) * maps) / len(self._ways)
+
+        def on_tile(done: int) -> None:
+            check_cancelled(self._monitor)
+            if left:
+                self._monitor.report(Progress("Finding nuclei", before + done, total))
+
+        maps = run_tiled(
+            view.plan, maps_of, shape=view.shape, finish=quantise, on_tile=on_tile
+        )
+        return PlaneMaps(maps, scale)
+
+    def _contrast(self, index: int) -> images.Contrast:
+        if index not in self._contrasts:
+            self._contrasts[index] = images.Contrast.of(self._planes[index])
+        return self._contrasts[index]
+
+    def _predict(self, tile: np.ndarray, ways: Sequence[tuple[int, ...]]) -> np.ndarray:
+        """Return the mean of the network's maps of a tile flipped each of these ways.
+
+        The tile is ``(y, x, c)`` float32 in 0-1, the maps ``(y, x, maps)``.
+        """
+        tiles = images.match_channels(tile, self._spec.channels)[None]
         maps = []
         for axes in ways:
             check_cancelled(self._monitor)
             flipped = np.ascontiguousarray(np.flip(tiles, axes))
-            maps.append(np.flip(self._predictor.predict(flipped), axes))
+            maps.append(np.flip(self._predictor.predict(flipped), axes)[0])
         mean: np.ndarray = maps[0] if len(maps) == 1 else np.stack(maps).mean(axis=0)
         return mean
 
-    def _maps(
+
+class _View:
+    """A plane as the network sees it: resized and stretched, a tile at a time."""
+
+    def __init__(
         self,
-        prepared: np.ndarray,
+        plane: np.ndarray,
+        contrast: images.Contrast,
         scale: float,
-        *,
-        index: int = 0,
-        report: bool = True,
-        ways: Sequence[tuple[int, ...]] = FLIPS[:1],
-    ) -> np.ndarray:
-        shape = scaled_shape(prepared.shape[:2], scale)
-        scaled = images.resize(prepared, shape)
-        plan = plan_tiles(shape, largest=self._spec.tile, multiple=self._spec.multiple)
-        total = len(plan.tiles) * self._n_planes
-        before = len(plan.tiles) * index
-        channels = self._spec.channels
+        spec: NetworkSpec,
+    ) -> None:
+        self.shape = (plane.shape[0], plane.shape[1])
+        self._plane, self._contrast = plane, contrast
+        seen = scaled_shape(self.shape, scale)
+        self._resizing = images.Resizing(self.shape, seen)
+        self.plan = plan_tiles(seen, largest=spec.tile, multiple=spec.multiple)
 
-        def on_tile(done: int) -> None:
-            check_cancelled(self._monitor)
-            if report:
-                self._monitor.report(Progress("Finding nuclei", before + done, total))
-
-        # A grey tile is repeated for the network only here: it is cheaper to scale.
-        return run_tiled(
-            scaled,
-            plan,
-            lambda tile: self._predict(images.match_channels(tile, channels), ways),
-            on_tile=on_tile,
+    def read(self, tile: Tile) -> np.ndarray:
+        """Return a tile of it, ``(y, x, c)`` float32 in 0-1."""
+        y, x = (
+            slice(side.start, min(side.stop, end))
+            for side, end in zip(tile.window, self.plan.shape, strict=True)
         )
+        part = self._contrast.stretch(self._plane[self._resizing.needs((y, x))])
+        part = self._resizing(part, (y, x))
+        return mirror_pad(part, (tile.height, tile.width))
+
+
+def warn_of_contrast(planes: Sequence[images.Contrast]) -> list[str]:
+    """Return what is suspect about the values of an image, a sentence each."""
+    found = []
+    missing, extreme = (
+        sum(getattr(plane, name) for plane in planes) for name in ("missing", "extreme")
+    )
+    if missing:
+        found.append(
+            f"{_values(missing)} NaN, infinite or the mark of missing data; the "
+            "contrast was set without them."
+        )
+    if extreme:
+        found.append(
+            f"{_values(extreme)} far outside the range of the others; the contrast was "
+            "set without them."
+        )
+    constant = sum(plane.constant for plane in planes)
+    if constant:
+        which = (
+            f"{constant} of {len(planes)} planes are" if planes[1:] else "The image is"
+        )
+        found.append(f"{which} constant: there is nothing to be seen.")
+    return found
+
+
+def _values(count: int) -> str:
+    return f"{count} {'value is' if count == 1 else 'values are'}"

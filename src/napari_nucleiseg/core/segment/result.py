@@ -16,14 +16,20 @@ from napari_nucleiseg.core.monitor import (
     check_cancelled,
 )
 from napari_nucleiseg.core.params import SegmentParams
-from napari_nucleiseg.core.segment import image as images
 from napari_nucleiseg.core.segment.confidence import Calibration, Judge
 from napari_nucleiseg.core.segment.instances import (
     InstanceSettings,
     label_confidence,
     maps_to_labels,
-    renumber,
 )
+
+NOTHING_FOUND = (
+    "No nuclei were found. Try a lower probability, another channel or another "
+    "diameter."
+)
+
+#: The nuclei of so many planes are counted out one by one.
+MOST_COUNTS = 8
 
 
 @dataclass(frozen=True)
@@ -33,14 +39,13 @@ class PlaneMaps:
     Parameters
     ----------
     maps : numpy.ndarray
-        ``(y, x, 3)`` uint8, 0-255 for 0-1: nucleus, distance, contact. At the
-        image's size, or larger if the nuclei had to be enlarged.
-    shape : tuple of int
-        ``(y, x)`` of the image plane.
+        ``(y, x, maps)`` uint8 of the plane's size, 0-255 for 0-1; see `instances.MAPS`.
+    scale : float
+        Size of what the network saw over the plane's own.
     """
 
     maps: np.ndarray
-    shape: tuple[int, int]
+    scale: float
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,12 @@ class Segmentation:
         Size of what the network saw over the image's own.
     planes : tuple of PlaneMaps
         The network's maps, plane by plane, from which `relabel` works.
+    axes : str
+        The image's, a letter for each; see `planes`.
+    channel : int or None
+        The channel that was used, counted from 0.
+    suspect : tuple of str
+        Why the image may have been read wrongly; see `warnings`.
     calibration : Calibration or None
         The model's own; makes the confidence.
     """
@@ -82,6 +93,9 @@ class Segmentation:
     diameter: float
     scale: float
     planes: tuple[PlaneMaps, ...] = field(repr=False)
+    axes: str = "YX"
+    channel: int | None = None
+    suspect: tuple[str, ...] = ()
     calibration: Calibration | None = field(default=None, repr=False)
 
     @property
@@ -90,13 +104,39 @@ class Segmentation:
         return int(self.confidence.size)
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """Why the result is suspect, a sentence for each reason."""
+        if self.count:
+            return self.suspect
+        return (*self.suspect, NOTHING_FOUND)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Number of nuclei in each plane, ``labels.shape[:-2]`` int."""
+        planes = self.labels.reshape(-1, self.labels.shape[-2] * self.labels.shape[-1])
+        # The numbering goes on through the planes: each one's highest is a running sum.
+        highest = np.maximum.accumulate(planes.max(axis=1))
+        return np.diff(highest, prepend=0).reshape(self.labels.shape[:-2])
+
+    @property
+    def summary(self) -> str:
+        """How many nuclei there are, and in how many planes, in words."""
+        text = f"{self.count} {'nucleus' if self.count == 1 else 'nuclei'}"
+        counts = self.counts.ravel()
+        if counts.size == 1:
+            return text
+        if counts.size <= MOST_COUNTS:
+            each = ", ".join(map(str, counts))
+        else:
+            each = f"{counts.min()} to {counts.max()} each"
+        return f"{text} in {counts.size} planes ({each})"
+
+    @property
     def maps(self) -> np.ndarray:
-        """The maps as float32 in 0-1, ``(…, y, x, 3)`` at the image's size."""
-        planes = [
-            images.resize(plane.maps.astype(np.float32) / 255, plane.shape)
-            for plane in self.planes
-        ]
-        return np.stack(planes).reshape(*self.labels.shape, 3)
+        """The maps as float32 in 0-1, ``(…, y, x, maps)``."""
+        planes = np.stack([plane.maps for plane in self.planes])
+        maps = planes.astype(np.float32) / 255
+        return maps.reshape(*self.labels.shape, maps.shape[-1])
 
     def measure(self, image: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Return one row of figures per nucleus; see `core.measure.measure`."""
@@ -114,6 +154,9 @@ class Segmentation:
             "accurate": self.params.accurate,
             "diameter": round(float(self.diameter), 2),
             "scale": round(float(self.scale), 4),
+            "axes": self.axes,
+            "channel": self.channel,
+            "warnings": list(self.warnings),
         }
 
 
@@ -243,10 +286,8 @@ def label_plane(
 
     Where that is a confidence, nuclei below the least one in the settings are left out.
     """
-    have = plane.maps.shape[:2]
-    growth = (have[0] * have[1]) / (plane.shape[0] * plane.shape[1])
     labels = maps_to_labels(
-        plane.maps, settings, round((settings.min_area or 0) * growth)
+        plane.maps, settings, settings.min_area or 0, shrunk=max(plane.scale, 1.0)
     )
     judged = confidence(labels, plane.maps)
     if judged.ndim == 1 and settings.min_confidence > 0:
@@ -254,15 +295,4 @@ def label_plane(
         number = np.where(keep, np.cumsum(keep), 0)
         labels = np.r_[0, number].astype(np.int32)[labels]
         judged = judged[keep]
-    if have != plane.shape:
-        rows, cols = (
-            np.minimum(((np.arange(new) + 0.5) * old / new).astype(int), old - 1)
-            for old, new in zip(have, plane.shape, strict=True)
-        )
-        labels = labels[np.ix_(rows, cols)]
-        kept = renumber(labels)
-        # renumber() keeps a nucleus's place: look up which old number each had.
-        old_number = np.zeros(int(kept.max()) + 1, np.int64)
-        old_number[kept.ravel()] = labels.ravel()
-        labels, judged = kept, judged[old_number[1:] - 1]
     return labels, judged

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil, floor
 
 import numpy as np
+
+from napari_nucleiseg.core.segment.image import place, resample
 
 #: Longest side of a tile where nothing else is said, pixels.
 TILE = 512
@@ -134,44 +137,113 @@ def _ramp(start: int, side: int, starts: list[int]) -> np.ndarray:
     return weight
 
 
+@dataclass(frozen=True)
+class _Share:
+    """What tiles that start at one row, or column, give to the result."""
+
+    start: int  # of the tiles
+    where: slice  # in the result
+    step: float  # pixels of the tile for each of the result
+    weight: (
+        np.ndarray
+    )  # of each row or column, float32; those of all shares add up to 1
+
+    @property
+    def first(self) -> float:
+        """Where the first row of the result lies in the tile, pixels."""
+        return place(self.where.start, self.step) - self.start
+
+
+def _shares(plan: TilePlan, axis: int, size: int) -> list[_Share]:
+    """Return the shares along an axis, for a result of this many rows or columns."""
+    if axis == 0:
+        side, starts = plan.tiles[0].height, sorted({tile.y for tile in plan.tiles})
+    else:
+        side, starts = plan.tiles[0].width, sorted({tile.x for tile in plan.tiles})
+    length = plan.shape[axis]
+    step = length / size
+    shares = []
+    total = np.zeros(size)
+    for start in starts:
+        low = 0 if start == 0 else ceil((start + 0.5) / step - 0.5)
+        high = size
+        if start + side < length:
+            high = floor((start + side - 0.5) / step - 0.5) + 1
+        where = slice(low, high)
+        at = (np.arange(low, high) + 0.5) * step - 0.5 - start
+        weight = np.interp(at, np.arange(side), _ramp(start, side, starts))
+        total[where] += weight
+        shares.append(_Share(start, where, step, weight))
+    return [
+        replace(share, weight=(share.weight / total[share.where]).astype(np.float32))
+        for share in shares
+    ]
+
+
 def run_tiled(
-    image: np.ndarray,
     plan: TilePlan,
-    predict: Callable[[np.ndarray], np.ndarray],
+    maps_of: Callable[[Tile], np.ndarray],
     *,
+    shape: tuple[int, int] | None = None,
+    finish: Callable[[np.ndarray], np.ndarray] = lambda maps: maps,
     on_tile: Callable[[int], None] = lambda done: None,
 ) -> np.ndarray:
-    """Run `predict` tile by tile, and blend the results where tiles overlap.
+    """Run something tile by tile, and blend the results where tiles overlap.
+
+    Only a row of tiles is held in full precision at a time.
 
     Parameters
     ----------
-    image : numpy.ndarray
-        ``(y, x, c)`` float32.
     plan : TilePlan
-        For this image's shape.
-    predict : callable
-        ``(1, y, x, c)`` float32 to ``(1, y, x, maps)`` float32.
+        The tiles.
+    maps_of : callable
+        Gives the maps of a tile, ``(y, x, maps)`` float32 of its size.
+    shape : tuple of int, optional
+        ``(y, x)`` of the result, to which each tile is resized; the plan's if not
+        given.
+    finish : callable
+        Makes of rows that are ready, ``(y, x, maps)`` float32, what the result holds.
     on_tile : callable
         Called after each tile with the number of tiles done; may raise, to stop.
 
     Returns
     -------
     numpy.ndarray
-        ``(y, x, maps)`` float32.
+        ``(y, x, maps)``, of the type that `finish` returns.
     """
-    padded = mirror_pad(image, plan.padded)
-    ys = sorted({tile.y for tile in plan.tiles})
-    xs = sorted({tile.x for tile in plan.tiles})
-    total: np.ndarray | None = None
-    for done, tile in enumerate(plan.tiles, start=1):
-        maps = predict(np.ascontiguousarray(padded[tile.window][None]))[0]
-        on_tile(done)
-        if len(plan.tiles) == 1:
-            total = maps
-            break
-        if total is None:
-            total = np.zeros((*plan.padded, maps.shape[-1]), np.float32)
-        weight = np.outer(_ramp(tile.y, tile.height, ys), _ramp(tile.x, tile.width, xs))
-        total[tile.window] += maps * weight[..., None]
-    assert total is not None  # there is always a tile
-    return total[: plan.shape[0], : plan.shape[1]]
+    shape = shape or plan.shape
+    rows, columns = _shares(plan, 0, shape[0]), _shares(plan, 1, shape[1])
+    ends = [row.where.start for row in rows[1:]] + [shape[0]]
+    tiles = enumerate(plan.tiles, start=1)
+    out: np.ndarray | None = None
+    waiting: np.ndarray | None = None  # rows that the tiles below have a share in
+    for row, end in zip(rows, ends, strict=True):
+        strip: np.ndarray | None = None
+        for column in columns:
+            done, tile = next(tiles)
+            maps = maps_of(tile)[: plan.shape[0] - tile.y, : plan.shape[1] - tile.x]
+            on_tile(done)
+            if shape != plan.shape:
+                maps = resample(
+                    maps,
+                    (row.step, column.step),
+                    (row.first, column.first),
+                    (row.weight.size, column.weight.size),
+                )
+            if strip is None:
+                strip = np.zeros(
+                    (row.weight.size, shape[1], maps.shape[-1]), np.float32
+                )
+            weight = np.outer(row.weight, column.weight)
+            strip[:, column.where] += maps * weight[..., None]
+        assert strip is not None  # there is always a tile
+        if waiting is not None:
+            strip[: len(waiting)] += waiting
+        ready = end - row.where.start
+        finished = finish(strip[:ready])
+        if out is None:
+            out = np.empty((*shape, finished.shape[-1]), finished.dtype)
+        out[row.where.start : end] = finished
+        waiting = strip[ready:]
+    assert out is not None
+    return out

@@ -132,7 +132,7 @@ class SegmentForm(QWidget):
 
     def chosen_channel(self) -> ChannelChoice:
         """Return how the image is to be read."""
-        return self.channel_box.currentData() or ChannelChoice("All")
+        return self.channel_box.currentData() or ChannelChoice("All", "YX")
 
     def chosen_model(self) -> Model | None:
         """Return the model that is chosen, if there is one."""
@@ -174,9 +174,8 @@ class SegmentForm(QWidget):
     def _on_image_chosen(self, *_: object) -> None:
         layer = self.chosen_layer()
         choices = channel_choices(layer) if layer is not None else []
-        labels = [choice.label for choice in choices]
-        before = [self.channel_box.itemText(i) for i in range(self.channel_box.count())]
-        if labels != before:
+        before = [self.channel_box.itemData(i) for i in range(self.channel_box.count())]
+        if choices != before:
             self.channel_box.blockSignals(True)
             self.channel_box.clear()
             for choice in choices:

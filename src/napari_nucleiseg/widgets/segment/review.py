@@ -261,6 +261,8 @@ def _look_at(viewer: napari.Viewer, layer: Labels, pixels: np.ndarray) -> None:
     low, high = pixels.min(axis=0) - 0.5, pixels.max(axis=0) + 0.5
     for axis in hidden:
         low[axis] = high[axis] = pixels[0, axis]
+    # An axis of length 1 may span several of the image's channels: it stays there.
+    hidden = [axis for axis in hidden if full_data(layer).shape[axis] > 1]
     corners = itertools.product(*zip(low, high, strict=True))
     world = np.array([layer.data_to_world(corner) for corner in corners])
     centre = world.mean(axis=0)

@@ -39,8 +39,6 @@ class Run:
         Not to be touched by another thread.
     data : array-like
         ``(…, y, x[, c])``, the layer's at full resolution; perhaps lazy.
-    rgb : bool
-        Whether its last axis is colour.
     choice : ChannelChoice
         How to read it.
     params : SegmentParams
@@ -51,7 +49,6 @@ class Run:
 
     layer: Image
     data: Any
-    rgb: bool
     choice: ChannelChoice
     params: SegmentParams
     started: float = field(default_factory=time.monotonic)
@@ -59,7 +56,7 @@ class Run:
     @classmethod
     def of(cls, layer: Image, choice: ChannelChoice, params: SegmentParams) -> Run:
         """Note what a layer holds just now."""
-        return cls(layer, full_data(layer), bool(layer.rgb), choice, params)
+        return cls(layer, full_data(layer), choice, params)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,12 +91,8 @@ def find_nuclei(run: Run, predictor: Predictor, monitor: Monitor) -> Found:
     TypeError, ValueError
         If the layer's data cannot be an image.
     """
-    image = np.asarray(run.data)  # once: lazy data is read or computed here
-    how: dict[str, Any] = {
-        "rgb": run.rgb,
-        "channel": run.choice.channel,
-        "channel_axis": run.choice.channel_axis,
-    }
+    image = np.asanyarray(run.data)  # once: lazy data is read or computed here
+    how: dict[str, Any] = {"axes": run.choice.axes, "channel": run.choice.channel}
     result = segment(image, predictor, params=run.params, monitor=monitor, **how)
     planes, shape = to_planes(image, **how)
     intensity = planes.mean(axis=-1, dtype=np.float64).reshape(shape)
@@ -129,17 +122,14 @@ def find_again(found: Found, params: SegmentParams, monitor: Monitor) -> Found:
 def describe_found(found: Found, seconds: float) -> str:
     """Return what a run found, in a sentence or two."""
     result = found.result
-    text = f"{_count(result)} found in {seconds:.1f} s. "
+    text = f"{result.summary} found in {seconds:.1f} s. "
     if result.count == 0:
-        return text + "Try a lower probability, another channel or another diameter."
+        return text + " ".join(result.warnings)
     measured = " (measured)" if found.run.params.diameter is None else ""
-    return f"{text}Nuclei are {result.diameter:.0f} px wide{measured}."
+    text = f"{text}Nuclei are {result.diameter:.0f} px wide{measured}."
+    return " ".join([text, *result.warnings])
 
 
 def describe_again(found: Found) -> str:
     """Return what there is after relabelling."""
-    return f"{_count(found.result)} with these values."
-
-
-def _count(result: Segmentation) -> str:
-    return f"{result.count} {'nucleus' if result.count == 1 else 'nuclei'}"
+    return f"{found.result.summary} with these values."

@@ -316,9 +316,8 @@ class SegmentWidget(QWidget):
             run.layer,
             result,
             found.features,
-            previous=last.result.labels if same and last else None,
-            dropped_axis=None if run.rgb else run.choice.channel_axis,
-            record={**result.record(), "channel": run.choice.channel},
+            previous=last.result if same and last else None,
+            record=result.record(),
         )
         self._found = found
         self._update_review()

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
+from napari_nucleiseg.core.segment.planes import (
+    channel_axis,
+    check_axes,
+    guess_axes,
+    to_image_axes,
+)
 from napari_nucleiseg.core.segment.result import Segmentation
+from napari_nucleiseg.io.images import read_axes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,10 +28,10 @@ RECORD = "nucleiseg"
 #: Key in an error map's metadata; holds the id of the labels layer it is of.
 ERRORS_OF = "nucleiseg_errors_of"
 
-#: An axis longer than this is not offered as channels unless it is named so.
-MOST_CHANNELS = 6
+#: How longer axis labels begin, and what they mean; any other is an axis of planes.
+_LETTERS = {"ch": "C", "time": "T", "depth": "Z", "row": "Y", "col": "X"}
 
-_CHANNEL_NAMES = {"c", "ch", "channel", "channels"}
+_COLOURS = ("Red", "Green", "Blue")
 
 
 @dataclass(frozen=True)
@@ -34,13 +42,15 @@ class ChannelChoice:
     ----------
     label : str
         For the user.
-    channel, channel_axis : int or None
-        See `core.segment.planes.to_planes`.
+    axes : str
+        The axes of the layer's data; see `core.segment.planes`.
+    channel : int or None
+        The channel to use.
     """
 
     label: str
+    axes: str
     channel: int | None = None
-    channel_axis: int | None = None
 
 
 def full_data(layer: Image) -> Any:
@@ -48,69 +58,113 @@ def full_data(layer: Image) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
 
-def channel_choices(layer: Image) -> list[ChannelChoice]:
+def layer_axes(layer: Image) -> str:
+    """Return the axes of an image layer's data, a letter for each.
+
+    Each as the layer's axis label names it; else as the file does that the layer was
+    opened from; else guessed from the shape. See `core.segment.planes`.
+    """
+    shape = tuple(full_data(layer).shape)
+    path = layer.source.path
+    known = read_axes(Path(path), shape) if path else None
+    if known is None or ("S" in known) != layer.rgb:
+        known = "Q" * (len(shape) - 3) + "YXS" if layer.rgb else guess_axes(shape)
+        known = known if layer.rgb else known.replace("S", "C")
+    labels = [str(label) for label in layer.axis_labels]
+    named = [_axis_letter(label) for label in labels] + ["S"] * layer.rgb
+    letters = [name or letter for name, letter in zip(named, known, strict=True)]
+    try:
+        return check_axes("".join(letters), shape)
+    except ValueError:  # the names do not go together
+        return known
+
+
+def _axis_letter(label: str) -> str | None:
+    """Return the letter that an axis label stands for; None if it names nothing."""
+    word = label.strip().lower()
+    if not word.isascii() or not word.isalpha():
+        return None  # such as napari's own "-3"
+    for name, letter in _LETTERS.items():
+        if word.startswith(name):
+            return letter
+    return word.upper() if len(word) == 1 else "P"
+
+
+def channel_choices(layer: Image, axes: str | None = None) -> list[ChannelChoice]:
     """Return the ways to read a layer, the one to start with first.
 
     Parameters
     ----------
     layer : napari.layers.Image
-        For RGB the colours are channels; otherwise an axis named ``c`` or
-        ``channel``, or a short first axis, may be.
+        The layer.
+    axes : str, optional
+        Of its data; `layer_axes` if not given.
 
     Returns
     -------
     list of ChannelChoice
         A single entry where there is nothing to choose.
+
+    Raises
+    ------
+    ValueError
+        If the layer's data cannot have such axes.
     """
     shape = full_data(layer).shape
-    if layer.rgb:
-        axis = len(shape) - 1
-        colours = ("Red", "Green", "Blue")
-        return [
-            ChannelChoice("All colours"),
-            *(ChannelChoice(f"{c} only", i, axis) for i, c in enumerate(colours)),
-        ]
-    if len(shape) < 3:
-        return [ChannelChoice("The only one")]
-    names = [str(name).lower() for name in layer.axis_labels]
-    named = [i for i, name in enumerate(names[:-2]) if name in _CHANNEL_NAMES]
-    axis = named[0] if named else 0
-    if not named and shape[axis] > MOST_CHANNELS:
-        return [ChannelChoice("Every plane")]
-    single = [ChannelChoice(f"Channel {i}", i, axis) for i in range(shape[axis])]
-    planes = ChannelChoice("Every plane")
-    return [*single, planes] if named else [planes, *single]
+    axes = layer_axes(layer) if axes is None else check_axes(axes, shape)
+    at = channel_axis(axes, shape)
+    if at is not None:
+        channels, planes = (
+            f"{axes[:at]}{letter}{axes[at + 1 :]}" for letter in ("C", "Q")
+        )
+        single = [ChannelChoice(f"Channel {i}", channels, i) for i in range(shape[at])]
+        every = ChannelChoice("Every plane", planes)
+        return [*single, every] if axes[at] == "C" else [every, *single]
+    if "S" in axes:
+        colours = [ChannelChoice(f"{c} only", axes, i) for i, c in enumerate(_COLOURS)]
+        return [ChannelChoice("All colours", axes), *colours]
+    label = "The only one" if len(shape) == 2 else "Every plane"
+    return [ChannelChoice(label, axes)]
 
 
-def placement(layer: Image, dropped_axis: int | None = None) -> dict[str, Any]:
-    """Return what puts a new layer exactly over an image layer.
+def placement(layer: Layer, axes: str | None = None) -> dict[str, Any]:
+    """Return what puts labels exactly over a layer, at every position of every slider.
 
     Parameters
     ----------
-    layer : napari.layers.Image
-        The image.
-    dropped_axis : int, optional
-        Axis of the image that the new layer lacks (its channels).
+    layer : napari.layers.Layer
+        The image, or other labels.
+    axes : str, optional
+        The axes of the image's data, if the labels lack its channels: they are as
+        `core.segment.planes.to_image_axes` makes them. Their axis of length 1 is then
+        as wide as all channels.
 
     Returns
     -------
     dict
         ``scale, translate, rotate, shear, affine, units, axis_labels``.
     """
-    affine = np.asarray(layer.affine.affine_matrix)
-    rotate = np.asarray(layer.rotate)
     n = layer.ndim
-    shear = np.eye(n)
+    rotate, scale = np.asarray(layer.rotate), np.array(layer.scale, float)
+    shear, translate = np.eye(n), np.array(layer.translate, float)
     shear[np.triu_indices(n, 1)] = layer.shear
-    keep = [i for i in range(n) if i != dropped_axis]
+    at = (axes or "").replace("S", "").find("C")
+    keep = list(range(n))
+    if at == 0:
+        keep.remove(0)
+    elif at > 0:
+        channels = layer.data[0].shape[at] if layer.multiscale else layer.data.shape[at]
+        # Its one pixel begins where the first channel does, and ends with the last.
+        translate += (rotate @ shear)[:, at] * scale[at] * (channels - 1) / 2
+        scale[at] *= channels
+    affine = np.asarray(layer.affine.affine_matrix)
     both = np.ix_(keep, keep)
     with_shift = np.ix_([*keep, n], [*keep, n])
-    m = len(keep)
     return {
-        "scale": np.asarray(layer.scale)[keep],
-        "translate": np.asarray(layer.translate)[keep],
+        "scale": scale[keep],
+        "translate": translate[keep],
         "rotate": rotate[both],
-        "shear": shear[both][np.triu_indices(m, 1)],
+        "shear": shear[both][np.triu_indices(len(keep), 1)],
         "affine": affine[with_shift],
         "units": tuple(layer.units[i] for i in keep),
         "axis_labels": tuple(layer.axis_labels[i] for i in keep),
@@ -151,8 +205,7 @@ def show_result(
     result: Segmentation,
     features: pd.DataFrame,
     *,
-    previous: np.ndarray | None,
-    dropped_axis: int | None,
+    previous: Segmentation | None,
     record: dict[str, Any],
 ) -> Labels:
     """Put a result into the viewer: update its layer, or add one.
@@ -170,10 +223,8 @@ def show_result(
         The nuclei.
     features : pandas.DataFrame
         See `make_features`.
-    previous : numpy.ndarray or None
-        The labels that were put there last.
-    dropped_axis : int or None
-        See `placement`.
+    previous : Segmentation or None
+        What was put there last.
     record : dict
         What made the labels, for the metadata.
 
@@ -183,14 +234,14 @@ def show_result(
     """
     metadata = {RECORD: {**record, "image_id": source.unique_id, "image": source.name}}
     layer = find_result_layer(viewer, source)
+    # The layer gets an array of its own, which may be painted on.
+    data = to_image_axes(result.labels, result.axes).copy()
     untouched = (
         layer is not None
         and previous is not None
-        and layer.data.shape == result.labels.shape
-        and np.array_equal(layer.data, previous)
+        and layer.data.shape == data.shape
+        and np.array_equal(layer.data, to_image_axes(previous.labels, previous.axes))
     )
-    # The layer gets an array of its own, which may be painted on.
-    data = result.labels.copy()
     if layer is not None and untouched:
         layer.data = data
         layer.features = features
@@ -201,5 +252,5 @@ def show_result(
         name=f"{source.name} nuclei",
         features=features,
         metadata=metadata,
-        **placement(source, dropped_axis),
+        **placement(source, result.axes),
     )

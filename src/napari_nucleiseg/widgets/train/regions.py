@@ -16,7 +16,7 @@ from napari_nucleiseg.core.labels.annotations import (
 )
 from napari_nucleiseg.core.labels.checking import Finding
 from napari_nucleiseg.core.labels.pairs import Pair
-from napari_nucleiseg.core.segment import pipeline
+from napari_nucleiseg.core.segment.planes import from_image_axes, to_planes
 from napari_nucleiseg.widgets.shared import layers as layer_tools
 
 #: How far labels may go: what a form says, and its value.
@@ -40,8 +40,6 @@ class LayerSource:
         Of the image layer.
     image : array-like
         The image layer's data, perhaps lazy.
-    rgb : bool
-        Whether its last axis is colour.
     choice : ChannelChoice
         Which channel.
     labels : numpy.ndarray
@@ -57,7 +55,6 @@ class LayerSource:
 
     name: str
     image: Any
-    rgb: bool
     choice: layer_tools.ChannelChoice
     labels: np.ndarray
     labelled: str
@@ -92,7 +89,6 @@ def snapshot(
     return LayerSource(
         name=image.name,
         image=layer_tools.full_data(image),
-        rgb=bool(image.rgb),
         choice=choice or layer_tools.channel_choices(image)[0],
         labels=np.array(layer_tools.full_data(labels)),
         labelled=labelled,
@@ -186,18 +182,12 @@ def read_sources(sources: Sequence[LayerSource]) -> tuple[list[Pair], list[Findi
 
 
 def _read(source: LayerSource) -> list[Pair]:
-    image = np.asarray(source.image)
-    rgb = source.rgb and source.choice.channel is None
-    if source.choice.channel is not None:
-        planes, shape = pipeline.to_planes(
-            image,
-            rgb=source.rgb,
-            channel=source.choice.channel,
-            channel_axis=source.choice.channel_axis,
-        )
-        image = planes[..., 0].reshape(shape)
-    labels = source.labels
-    if labels.ndim > 2 and image.ndim - rgb == 2 and labels.shape[0] == 1:
+    axes, channel = source.choice.axes, source.choice.channel
+    planes, shape = to_planes(np.asanyarray(source.image), axes=axes, channel=channel)
+    rgb = planes.shape[-1] > 1
+    image = planes.reshape(*shape, 3) if rgb else planes.reshape(shape)
+    labels = from_image_axes(source.labels, axes)
+    if labels.ndim > 2 and len(shape) == 2 and labels.shape[0] == 1:
         labels = labels[0]
     region = _draw(source) if source.labelled == "region" else None
     pairs = split_planes(image, labels, name=source.name, known=None, rgb=rgb)

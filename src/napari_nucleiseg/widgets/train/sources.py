@@ -99,8 +99,8 @@ class PairRow(QFrame):
     def _on_image_chosen(self, *_: object) -> None:
         layer = self.image
         choices = layer_tools.channel_choices(layer) if layer is not None else []
-        before = [self.channel_box.itemText(i) for i in range(self.channel_box.count())]
-        if [choice.label for choice in choices] != before:
+        before = [self.channel_box.itemData(i) for i in range(self.channel_box.count())]
+        if choices != before:
             self.channel_box.blockSignals(True)
             self.channel_box.clear()
             for choice in choices:
