@@ -136,7 +136,7 @@ def test_a_channel_is_chosen(write, labels, axes):
     (pair,), (finding,) = load_pairs(files)
     assert pair.image.shape == labels.shape
     assert pair.image.max() == 7
-    assert finding.code == "channel"
+    assert finding.code == "channels"
     (pair,), findings = load_pairs(files, channel=1)
     assert pair.image.max() == 9
     assert not findings
@@ -190,3 +190,27 @@ def test_reading_reports_and_can_be_stopped(write):
     files = read_pair_folder(write(*names)).pairs
     with pytest.raises(Cancelled):
         load_pairs(files, monitor=Impatient())
+
+
+def test_the_first_of_several_series_is_used_and_that_is_said(write, labels, tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for image in (labels + 3, labels[:9]):
+            tiff.write(image, metadata={"axes": "YX"})
+    write("a_labels.tif", "b.tif")
+    with tifffile.TiffWriter(tmp_path / "b_labels.tif") as tiff:
+        for image in (labels, labels[:9]):
+            tiff.write(image, metadata={"axes": "YX"})
+    (pair,), findings = load_pairs(read_pair_folder(tmp_path).pairs)
+    assert pair.image.max() == labels.max() + 3
+    texts = {finding.names: finding.text for finding in findings}
+    assert texts["a",] == "Of images with several series, the first is used."
+    # Labels of two images are labels of neither.
+    assert "b_labels.tif: must hold one image of labels; it holds 2" in texts["b",]
+
+
+def test_an_image_that_is_too_large_is_an_error(write):
+    files = read_pair_folder(write("a.tif", "a_labels.tif")).pairs
+    pairs, (finding,) = load_pairs(files, max_megapixels=0.001)
+    assert not pairs
+    assert "0.002 megapixels; at most 0.001 are read" in finding.text
+    assert len(load_pairs(files, max_megapixels=0.002)[0]) == 1

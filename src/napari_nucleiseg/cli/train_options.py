@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from napari_nucleiseg.cli.options import add_options
+from napari_nucleiseg.cli.options import add_options, add_size_limit
 from napari_nucleiseg.core.params import TrainParams
 
 #: What is said about one's own images, and not about a data set.
@@ -65,6 +65,7 @@ def _add_sources(sub: argparse.ArgumentParser) -> None:
         help="learn from this channel only, counted from 0 (default: the first one, "
         "or all of a colour image)",
     )
+    add_size_limit(group)
     group.add_argument(
         "--labelled",
         choices=("all", "painted"),

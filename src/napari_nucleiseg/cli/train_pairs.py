@@ -33,7 +33,9 @@ def read_pairs(args: argparse.Namespace, params: TrainParams) -> list[Pair]:
         files = read_pair_folder(args.images)
     else:
         files = find_pairs(args.images, args.labels)
-    pairs, findings = load_pairs(files.pairs, channel=args.channel)
+    pairs, findings = load_pairs(
+        files.pairs, channel=args.channel, max_megapixels=args.max_megapixels
+    )
     if args.split:
         pairs = [dataclasses.replace(p, labels=split_labels(p.labels)) for p in pairs]
     if args.labelled == "painted":

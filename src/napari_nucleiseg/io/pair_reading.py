@@ -24,8 +24,12 @@ def list_files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
 
 
 def read_channel(
-    path: Path, shape: tuple[int, ...], channel: int | None
-) -> tuple[np.ndarray, bool, bool]:
+    path: Path,
+    shape: tuple[int, ...],
+    channel: int | None,
+    *,
+    max_megapixels: float = MAX_MEGAPIXELS,
+) -> tuple[np.ndarray, bool, list[str]]:
     """Read an image to train on.
 
     Parameters
@@ -37,6 +41,8 @@ def read_channel(
     channel : int or None
         The channel to use; None for all colours of a colour image and the first
         channel of any other.
+    max_megapixels : float
+        The most pixels a plane may have, millions.
 
     Returns
     -------
@@ -44,8 +50,8 @@ def read_channel(
         ``(…, y, x)``, or ``(…, y, x, 3)`` if `rgb`.
     rgb : bool
         Whether the last axis is colour.
-    chose : bool
-        Whether there were several channels and nobody has chosen one.
+    firsts : list of str
+        Of what the first was used, though there were several: "channels", "series".
 
     Raises
     ------
@@ -54,15 +60,17 @@ def read_channel(
     OSError
         If it cannot be read at all.
     """
-    found = read_image(path)
+    found = read_image(path, max_megapixels=max_megapixels)
     axes = _name_channels(found, shape)
     reading = read_as(found.data.shape, axes, channel)
     planes, rest = to_planes(found.data, axes=axes, channel=reading.channel)
-    chose = channel is None and "C" in axes and found.data.shape[axes.index("C")] > 1
+    firsts = ["series"] if found.series > 1 else []
+    if channel is None and "C" in axes and found.data.shape[axes.index("C")] > 1:
+        firsts.append("channels")
     colour = planes.shape[-1] == 3
     if colour and _is_grey(planes):
         planes, colour = planes[..., :1], False
-    return planes.reshape(*rest, 3) if colour else planes.reshape(rest), colour, chose
+    return planes.reshape(*rest, 3) if colour else planes.reshape(rest), colour, firsts
 
 
 def _name_channels(found: ImageFile, shape: tuple[int, ...]) -> str:
@@ -107,6 +115,8 @@ def read_labels(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> np.nda
         )
     # A palette gives numbers their colours on a screen; labels are the numbers.
     found = read_image(path, palette=False, max_megapixels=max_megapixels)
+    if found.series > 1:
+        raise ValueError(f"must hold one image of labels; it holds {found.series}")
     axis = max(found.axes.find("S"), found.axes.find("C"))
     if axis < 0:
         return found.data

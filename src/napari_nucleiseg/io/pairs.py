@@ -16,6 +16,8 @@ from napari_nucleiseg.core.monitor import (
     SilentMonitor,
     check_cancelled,
 )
+from napari_nucleiseg.io import MAX_MEGAPIXELS
+from napari_nucleiseg.io.atomic import reason_of
 from napari_nucleiseg.io.images import PICTURE_SUFFIXES, TIFF_SUFFIXES
 from napari_nucleiseg.io.pair_reading import list_files, read_channel, read_labels
 
@@ -235,6 +237,7 @@ def load_pairs(
     files: Iterable[PairFile],
     *,
     channel: int | None = None,
+    max_megapixels: float = MAX_MEGAPIXELS,
     monitor: Monitor | None = None,
 ) -> tuple[list[Pair], list[Finding]]:
     """Read pairs; stacks become one pair for each plane.
@@ -246,6 +249,8 @@ def load_pairs(
     channel : int, optional
         The channel to train on, counted from 0. Without it, all colours of a colour
         image and the first channel of any other.
+    max_megapixels : float
+        The most pixels a plane may have, millions.
     monitor : Monitor, optional
         Told of every file, and asked after each whether to stop.
 
@@ -254,23 +259,25 @@ def load_pairs(
     pairs : list of Pair
         What could be read.
     findings : list of Finding
-        An error for each pair that could not, and a note on images with channels
-        that were not chosen from.
+        An error for each pair that could not, and a note on images with channels, or
+        series, that were not chosen from.
     """
     files, monitor = list(files), monitor or SilentMonitor()
     pairs: list[Pair] = []
     findings: list[Finding] = []
-    first: list[str] = []
+    several: dict[str, list[str]] = {"channels": [], "series": []}
     for done, file in enumerate(files):
         monitor.report(Progress("Reading images", done, len(files)))
         check_cancelled(monitor)
         reading = file.labels
         try:
-            labels = read_labels(file.labels)
+            labels = read_labels(file.labels, max_megapixels=max_megapixels)
             reading = file.image
-            image, rgb, chose = read_channel(file.image, labels.shape, channel)
+            image, rgb, firsts = read_channel(
+                file.image, labels.shape, channel, max_megapixels=max_megapixels
+            )
         except (OSError, ValueError, TypeError, MemoryError) as e:
-            text = f"{reading.name}: {str(e) or 'is too large for the memory'}"
+            text = f"{reading.name}: {reason_of(e)}"
             findings.append(Finding("error", "file", text, (file.name,)))
             continue
         try:
@@ -278,11 +285,12 @@ def load_pairs(
         except (ValueError, TypeError) as e:
             findings.append(Finding("error", "shape", str(e), (file.name,)))
             continue
-        if chose:
-            first.append(file.name)
-    if first:
-        text = "Of images with several channels, the first is used."
-        findings.append(Finding("note", "channel", text, tuple(first)))
+        for what in firsts:
+            several[what].append(file.name)
+    for what, names in several.items():
+        if names:
+            text = f"Of images with several {what}, the first is used."
+            findings.append(Finding("note", what, text, tuple(names)))
     return pairs, findings
 
 
