@@ -76,7 +76,7 @@ def vary_grey(
 
 #: Rows: optical density of haematoxylin, eosin and a residual in red, green, blue
 #: (A. C. Ruifrok, D. A. Johnston, Anal. Quant. Cytol. Histol. 23, 2001).
-_STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
+STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
 
 
 def vary_colour(
@@ -98,10 +98,10 @@ def vary_colour(
     """
     if rng.random() < 0.5:
         # Vary the amount of each stain, then how each colour is recorded.
-        density = -np.log(np.clip(image, 0.02, 1)) @ np.linalg.inv(_STAINS)
+        density = -np.log(np.clip(image, 0.02, 1)) @ np.linalg.inv(STAINS)
         density = density * (1 + rng.uniform(-0.3, 0.3, 3) * strength)
         density = density + rng.uniform(-0.08, 0.08, 3) * strength
-        image = np.exp(-np.clip(density @ _STAINS, 0, 6))
+        image = np.exp(-np.clip(density @ STAINS, 0, 6))
     if rng.random() < 0.5:
         mix = np.eye(3) + rng.uniform(-0.25, 0.25, (3, 3)) * strength
         image = image @ (mix / mix.sum(0, keepdims=True))
