@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 
 from napari_nucleiseg.core.labels.pairs import Pair, median_diameter
+from napari_nucleiseg.core.segment.instances import contact_map
+from napari_nucleiseg.core.segment.maps import REACH, decode_size
 from napari_nucleiseg.io.sample_data import load_sample
 from napari_nucleiseg.training.sampler import TARGETS, PatchSampler
+from napari_nucleiseg.training.sheets import make_sheets
 
 
 def pair_of(name):
@@ -25,7 +28,7 @@ def plain():
 def test_shapes_and_ranges(sampler):
     x, y, labels = sampler.batch(12, 0)
     assert x.shape == (12, 96, 96, 3)
-    assert y.shape == (12, 96, 96, len(TARGETS))
+    assert y.shape == (12, 96, 96, 4)
     assert labels.shape == (12, 96, 96)
     assert x.dtype == y.dtype == np.float32
     assert x.min() >= 0
@@ -62,6 +65,52 @@ def test_the_targets_belong_to_the_nuclei(sampler):
     assert np.mean(whole) > 0.9
     assert set(np.unique(contact)) == {0, 1}
     assert weight[contact == 1].min() > weight[contact == 0].max()
+
+
+def test_offsets_lead_to_the_middle_and_sizes_are_those_of_the_nuclei():
+    sampler = PatchSampler(
+        [pair_of("crowded")], patch_size=128, augmentation=0, targets=TARGETS
+    )
+    _, y, labels = sampler.batch(6, 2)
+    y = dict(zip(TARGETS, np.moveaxis(y, -1, 0), strict=False))
+    checked = 0
+    for i, n in [(k, n) for k in range(6) for n in np.unique(labels[k]) if n]:
+        mask = labels[i] == n
+        if mask[[0, -1]].any() or mask[:, [0, -1]].any() or mask.sum() < 100:
+            continue
+        rows, cols = np.nonzero(mask)
+        to_y = rows + (y["offset_y"][i][mask] - 0.5) * 2 * REACH
+        to_x = cols + (y["offset_x"][i][mask] - 0.5) * 2 * REACH
+        assert np.abs(to_y - rows.mean()).max() < 1.5
+        assert np.abs(to_x - cols.mean()).max() < 1.5
+        diameter = decode_size(y["size"][i][mask])
+        assert diameter == pytest.approx(2 * np.sqrt(mask.sum() / np.pi), rel=0.1)
+        checked += 1
+    assert checked > 20
+
+
+def test_stained_tissue_is_never_inverted_and_can_be_turned_into_fluorescence():
+    tissue = pair_of("tissue")
+    for fluorescence, darker in ((0.0, True), (1.0, False)):
+        sampler = PatchSampler([tissue], patch_size=96, fluorescence=fluorescence)
+        x, _, labels = sampler.batch(16, 4)
+        inside = [
+            picture[mask > 0].mean() < picture[mask == 0].mean()
+            for picture, mask in zip(x, labels, strict=True)
+            if 300 < (mask > 0).sum() < 8000
+        ]
+        assert np.mean(np.array(inside) == darker) > 0.85
+
+
+def test_made_up_sheets_are_dense_and_repeatable():
+    one, two = make_sheets(8, 128, 1), make_sheets(8, 128, 1)
+    assert all(
+        np.array_equal(a.labels, b.labels) for a, b in zip(one, two, strict=True)
+    )
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(one, two, strict=True))
+    touching = [contact_map(pair.labels).mean() for pair in one]
+    assert max(touching) > 0.2
+    assert all(pair.image.min() >= 0 and pair.image.max() <= 1 for pair in one)
 
 
 def test_the_picture_moves_with_the_labels(plain):

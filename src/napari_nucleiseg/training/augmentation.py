@@ -47,7 +47,11 @@ def _stretch_otherwise(
 
 
 def vary_grey(
-    image: np.ndarray, rng: np.random.Generator, strength: float
+    image: np.ndarray,
+    rng: np.random.Generator,
+    strength: float,
+    *,
+    inverted: float = 0.0,
 ) -> np.ndarray:
     """Vary a grey patch's contrast, blur, noise and light; now and then invert it.
 
@@ -59,6 +63,8 @@ def vary_grey(
         Draws how.
     strength : float
         0 leaves contrast and light almost as they are; 1 is much.
+    inverted : float
+        How often to invert it, 0-1.
 
     Returns
     -------
@@ -69,7 +75,7 @@ def vary_grey(
         image = np.clip(image, 0, 1) ** np.exp(rng.uniform(-0.7, 0.7) * strength)
     if rng.random() < 0.5:
         image = _stretch_otherwise(image, rng, strength, (-0.3, 0.5))
-    if rng.random() < 0.12 * strength:
+    if rng.random() < inverted:
         image = 1 - image
     return _finish(image, rng, strength)
 
@@ -77,6 +83,52 @@ def vary_grey(
 #: Rows: optical density of haematoxylin, eosin and a residual in red, green, blue
 #: (A. C. Ruifrok, D. A. Johnston, Anal. Quant. Cytol. Histol. 23, 2001).
 STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
+
+
+def as_fluorescence(
+    image: np.ndarray, nuclei: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Turn stained tissue into what looks like fluorescence.
+
+    The amount of haematoxylin, or darkness, becomes light; what is not nucleus is
+    dimmed, the nuclei are made unlike each other in brightness patch by patch, and haze
+    and blur are added.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        ``(y, x, 3)`` float32 in 0-1.
+    nuclei : numpy.ndarray
+        ``(y, x)`` bool.
+    rng : numpy.random.Generator
+        Draws how.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(y, x, 1)`` float32 in 0-1.
+    """
+    way = rng.integers(3)
+    if way == 0:
+        density = -np.log(np.clip(image, 0.02, 1)) @ np.linalg.inv(STAINS)
+        light = density[..., 0]
+    else:
+        light = 1 - (image[..., 0] if way == 1 else image.mean(axis=-1))
+    low, high = np.percentile(light, (rng.uniform(5, 50), 99.8))
+    light = np.clip((light - low) / max(high - low, 1e-3), 0, 1.2)
+    light = light ** np.exp(rng.uniform(-0.3, 0.5))
+    soft = ndi.gaussian_filter(nuclei.astype(np.float32), rng.uniform(0.5, 1.2))
+    dimmed = rng.uniform(0.15, 1)
+    light = light * (dimmed + (1 - dimmed) * soft)
+    uneven = ndi.gaussian_filter(rng.normal(size=light.shape), 10)
+    light = light * np.exp(rng.uniform(0, 0.5) * uneven / (uneven.std() + 1e-9))
+    if rng.random() < 0.5:
+        haze = ndi.gaussian_filter(light, rng.uniform(4, 14))
+        light = light + rng.uniform(0.1, 0.6) * haze
+    light = ndi.gaussian_filter(light, rng.uniform(0.3, 1.5))
+    low, high = np.percentile(light, (1, 99.9))
+    light = np.clip((light - low) / max(high - low, 1e-6), 0, 1)
+    return light[..., None].astype(np.float32)
 
 
 def vary_colour(
@@ -109,13 +161,11 @@ def vary_colour(
         image = np.clip(image, 0, 1) ** np.exp(
             rng.uniform(-0.5, 0.5) * strength + rng.uniform(-0.2, 0.2, 3) * strength
         )
-    if rng.random() < 0.15 * strength:
+    if rng.random() < 0.05 * strength:
         image = image[..., rng.permutation(3)]
     if rng.random() < 0.15 * strength:
         shares = rng.dirichlet((2, 2, 2))
         image = np.repeat((image @ shares)[..., None], 3, -1)
-        if rng.random() < 0.2:
-            image = 1 - image
     if rng.random() < 0.5:
         image = _stretch_otherwise(image, rng, strength, (-0.2, 0.3))
     return _finish(image.astype(np.float32), rng, strength)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import scipy.ndimage as ndi
@@ -11,11 +12,22 @@ import scipy.ndimage as ndi
 from napari_nucleiseg.core.labels.pairs import Pair, median_diameter
 from napari_nucleiseg.core.segment import image as images
 from napari_nucleiseg.core.segment.instances import contact_map, distance_map
+from napari_nucleiseg.core.segment.maps import encode_offset, encode_size
 from napari_nucleiseg.networks.architectures import DIAMETER
-from napari_nucleiseg.training.augmentation import slope, vary_colour, vary_grey
+from napari_nucleiseg.training.augmentation import (
+    as_fluorescence,
+    slope,
+    vary_colour,
+    vary_grey,
+)
 
-#: Channels of a training target: the three maps, and each pixel's weight.
-TARGETS = ("nucleus", "distance", "contact", "weight")
+#: What a network can be taught; see `core.segment.maps`. A pixel's weight comes after
+#: what it is taught.
+TARGETS = ("nucleus", "distance", "contact", "offset_y", "offset_x", "size")
+
+#: In a patch, a part of a nucleus that is so many of its diameters away from its middle
+#: is a reflection: its offsets are wrong, and are marked by -1.
+ASTRAY = 1.3
 
 #: How much more a pixel counts where two nuclei touch.
 CONTACT_WEIGHT = 3.0
@@ -34,6 +46,9 @@ class _Prepared:
     known: np.ndarray | None  # (y, x) float32, 1 where the labels say what is there
     boxes: tuple[tuple[slice, slice], ...]
     diameter: float  # median, px; 0 without nuclei
+    middles: np.ndarray  # (n + 1, 2) y and x of each number's middle, px
+    diameters: np.ndarray  # (n + 1,) of discs as large, px
+    inverted: float  # share of patches that may be inverted
 
 
 def _prepare(pair: Pair) -> _Prepared:
@@ -52,14 +67,64 @@ def _prepare(pair: Pair) -> _Prepared:
                 f"labels' size {labels.shape}; received {pair.known.shape}."
             )
         known, shown = pair.known.astype(np.float32), np.where(pair.known, labels, 0)
+    stretched = images.normalise(image)
+    middles, areas = _middles(labels)
     return _Prepared(
-        images.normalise(image),
+        stretched,
         labels,
         distance_map(labels),
         known,
         tuple(box for box in ndi.find_objects(shown) if box is not None),
         median_diameter(shown),
+        middles,
+        2 * np.sqrt(areas / np.pi),
+        _share_inverted(stretched, labels > 0),
     )
+
+
+class _Cut(NamedTuple):
+    """A part of a pair, with all lengths in the patch's own pixels."""
+
+    image: np.ndarray  # (y, x, c)
+    labels: np.ndarray  # (y, x)
+    distance: np.ndarray
+    known: np.ndarray | None
+    middles: np.ndarray  # (n + 1, 2)
+    diameters: np.ndarray  # (n + 1,)
+
+
+def _middles(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the centroid ``(n + 1, 2)`` and the area ``(n + 1,)`` of every number."""
+    at = np.flatnonzero(labels)
+    number = labels.ravel()[at]
+    y, x = np.divmod(at, labels.shape[1])
+    count = int(labels.max(initial=0)) + 1
+    areas = np.maximum(np.bincount(number, minlength=count), 1)
+    sums = [np.bincount(number, along, count) for along in (y, x)]
+    return np.stack(sums, axis=1) / areas[:, None], areas
+
+
+def _share_inverted(image: np.ndarray, nuclei: np.ndarray) -> float:
+    """Return how many of an image's patches may be shown inverted.
+
+    None of stained tissue, where nuclei are always darker than what is around them, and
+    none where nuclei cover so much that bright gaps would pass for nuclei.
+    """
+    if image.shape[-1] > 1 or not nuclei.any() or nuclei.all():
+        return 0.0
+    if image[nuclei].mean() < image[~nuclei].mean():
+        return INVERTED_DARK
+    return INVERTED if nuclei.mean() < SPARSE else 0.0
+
+
+#: Share of patches that are inverted, of images with bright and with dark nuclei; the
+#: former only if they cover less than `SPARSE` of the image.
+INVERTED, INVERTED_DARK, SPARSE = 0.05, 0.10, 0.35
+
+
+#: A network that says how large nuclei are is shown so many patches with nuclei of any
+#: size within these shares of its diameter.
+ANY_SIZE, ANY_DIAMETER = 0.25, (0.35, 2.5)
 
 
 class PatchSampler:
@@ -79,6 +144,10 @@ class PatchSampler:
         Strength, 0 only flips and turns.
     own_scale : float
         The share of patches that keep the image's own scale instead, within limits.
+    targets : tuple of str
+        What the network is taught, of `TARGETS`.
+    fluorescence : float
+        The share of patches of stained tissue that are turned into fluorescence.
 
     Raises
     ------
@@ -95,6 +164,8 @@ class PatchSampler:
         diameter: float = DIAMETER,
         augmentation: float = 1.0,
         own_scale: float = 0.5,
+        targets: Sequence[str] = TARGETS[:3],
+        fluorescence: float = 0.0,
     ) -> None:
         if not pairs:
             raise ValueError("Training needs at least one image with labels.")
@@ -106,6 +177,8 @@ class PatchSampler:
         self._diameter = diameter
         self._strength = augmentation
         self._own_scale = own_scale
+        self._targets = tuple(targets)
+        self._fluorescence = fluorescence
 
     def batch(
         self, n: int, seed: int | Sequence[int]
@@ -124,14 +197,15 @@ class PatchSampler:
         images : numpy.ndarray
             ``(n, size, size, channels)`` float32 in 0-1.
         targets : numpy.ndarray
-            ``(n, size, size, 4)`` float32; see `TARGETS`.
+            ``(n, size, size, targets + 1)`` float32: what is taught, then each
+            pixel's weight. Offsets of -1 are not known.
         labels : numpy.ndarray
             ``(n, size, size)`` int32, the true nuclei.
         """
         rng = np.random.default_rng(seed)
         size = self._size
         x = np.empty((n, size, size, self._channels), np.float32)
-        y = np.empty((n, size, size, len(TARGETS)), np.float32)
+        y = np.empty((n, size, size, len(self._targets) + 1), np.float32)
         labels = np.zeros((n, size, size), np.int32)
         for i in range(n):
             if self._strength > 0 and rng.random() < EMPTY_SHARE:
@@ -150,14 +224,18 @@ class PatchSampler:
             noise = noise / noise.std() + slope(size, rng) * rng.uniform(0, 6)
         low, high = np.percentile(noise, (1, 99.9))
         plane = np.clip((noise - low) / (high - low), 0, 1)
-        target = np.zeros((size, size, len(TARGETS)), np.float32)
-        target[..., 3] = 1.0
+        nothing = np.zeros((size, size), np.int32)
+        target = self._teach(nothing, np.zeros(nothing.shape), np.zeros((1, 2)), [1.0])
         return np.repeat(plane[..., None], self._channels, -1), target
 
     def _scale(self, item: _Prepared, rng: np.random.Generator) -> float:
         """How much to enlarge: about the image's own scale, or to the diameter."""
         own = item.diameter or self._diameter
-        if rng.random() < self._own_scale:
+        draw = rng.random()
+        if "size" in self._targets and draw > 1 - ANY_SIZE:
+            low, high = np.log(ANY_DIAMETER)
+            scale = self._diameter * np.exp(rng.uniform(low, high)) / own
+        elif draw < self._own_scale:
             wanted = np.clip(own, 0.55 * self._diameter, 1.8 * self._diameter)
             scale = wanted / own * np.exp(rng.uniform(-0.3, 0.3) * self._strength)
         else:
@@ -168,29 +246,56 @@ class PatchSampler:
     def _patch(
         self, item: _Prepared, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        size = self._size
-        scale = self._scale(item, rng)
-        image, labels, distance, known = self._cut(item, scale, rng)
-        grey = image.shape[-1] == 1
+        cut = self._cut(item, self._scale(item, rng), rng)
+        image = cut.image
         if self._strength > 0:
-            image = (
-                vary_grey(image, rng, self._strength)
-                if grey
-                else vary_colour(image, rng, self._strength)
-            )
-        contact = contact_map(labels)
-        target = np.empty((size, size, len(TARGETS)), np.float32)
-        target[..., 0] = labels > 0
-        target[..., 1] = distance
-        target[..., 2] = contact
-        target[..., 3] = 1.0 + CONTACT_WEIGHT * contact
-        if known is not None:
-            target[..., 3] *= known
-        return images.match_channels(image, self._channels), target, labels
+            image = self._vary(image, cut.labels, item, rng)
+        target = self._teach(cut.labels, cut.distance, cut.middles, cut.diameters)
+        if cut.known is not None:
+            target[..., -1] *= cut.known
+        return images.match_channels(image, self._channels), target, cut.labels
 
-    def _cut(
-        self, item: _Prepared, scale: float, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    def _vary(
+        self,
+        image: np.ndarray,
+        labels: np.ndarray,
+        item: _Prepared,
+        rng: np.random.Generator,
+    ) -> np.ndarray:
+        if image.shape[-1] > 1:
+            if rng.random() >= self._fluorescence:
+                return vary_colour(image, rng, self._strength)
+            image = as_fluorescence(image, labels > 0, rng)
+        inverted = item.inverted * self._strength
+        return vary_grey(image, rng, self._strength, inverted=inverted)
+
+    def _teach(
+        self,
+        labels: np.ndarray,
+        distance: np.ndarray,
+        middles: np.ndarray,
+        diameters: Sequence[float] | np.ndarray,
+    ) -> np.ndarray:
+        """Return the targets of a patch, and each pixel's weight."""
+        contact = contact_map(labels)
+        maps = {"nucleus": labels > 0, "distance": distance, "contact": contact}
+        if {"offset_y", "offset_x", "size"} & set(self._targets):
+            diameter = np.asarray(diameters)[labels]
+            away = [
+                middles[labels, axis] - along
+                for axis, along in enumerate(np.indices(labels.shape))
+            ]
+            astray = np.hypot(*away) > ASTRAY * diameter + 2
+            for name, pixels in zip(("offset_y", "offset_x"), away, strict=True):
+                offset = np.where(labels > 0, encode_offset(pixels), 0.5)
+                maps[name] = np.where(astray & (labels > 0), -1, offset)
+            maps["size"] = encode_size(diameter)
+        weight = 1.0 + CONTACT_WEIGHT * contact
+        return np.stack([*(maps[name] for name in self._targets), weight], -1).astype(
+            np.float32
+        )
+
+    def _cut(self, item: _Prepared, scale: float, rng: np.random.Generator) -> _Cut:
         """Cut a turned, flipped and scaled patch; beyond the edge it is mirrored."""
         size = self._size
         if item.boxes and rng.random() < 0.8:
@@ -240,9 +345,11 @@ class PatchSampler:
         image = np.stack(
             [warp(source[..., c], offset_image, 1) for c in range(source.shape[-1])], -1
         )
-        return (
+        return _Cut(
             image,
             warp(item.labels, offset, 0),
             warp(item.distance, offset, 1),
             None if item.known is None else warp(item.known, offset, 0),
+            np.linalg.solve(matrix, (item.middles - offset).T).T,
+            item.diameters * scale / np.sqrt(stretch.prod()),
         )

@@ -89,7 +89,7 @@ def _noise(side: int, sigma: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def _directions(side: int, rng: np.random.Generator) -> np.ndarray:
-    """The long axis's angle everywhere: round a lumen, or wandering."""
+    """Return the long axis's angle everywhere: round a lumen, or wandering."""
     if rng.random() < 0.55:
         y, x = np.mgrid[:side, :side]
         cy, cx = rng.uniform(-0.3 * side, 1.3 * side, 2)

@@ -13,6 +13,7 @@ from napari_nucleiseg.core.segment.instances import (
     label_confidence,
     maps_to_labels,
 )
+from napari_nucleiseg.core.segment.maps import measure_diameter
 
 #: Sizes to look at, as shares of the image's own; the larger ones only where the
 #: nuclei are smaller than the network knows.
@@ -39,6 +40,8 @@ class _Diameters(Protocol):
 
 class _Sized(_Diameters, Protocol):
     @property
+    def maps(self) -> tuple[str, ...]: ...
+    @property
     def settings(self) -> InstanceSettings: ...
 
 
@@ -53,7 +56,8 @@ def estimate_scale(
     look shows enough nuclei that it is sure of and that are of a size it was trained
     on. Nuclei too large for it come out in uncertain pieces, so it looks on; what
     only looks like a nucleus when it is small enough (a cell, a piece of tissue) is
-    not reached. Where those at the image's own size are smaller than it knows, it
+    not reached. A network with a size map says how large they are at the first look
+    that shows any, from windows spread over the image. Where those at the image's own size are smaller than it knows, it
     looks at larger sizes first. If no look is good enough by itself, the one whose
     nuclei cover most of the image wins.
 
@@ -73,6 +77,8 @@ def estimate_scale(
         What to multiply the image's sides by, and the median nuclear diameter in
         the image's own pixels; or None if no size shows any nuclei.
     """
+    if "size" in predictor.maps:
+        return _scale_said(look, shape, predictor)
     best: tuple[float, float] | None = None
     waiting = list(LOOKS)
     while waiting:
@@ -94,6 +100,62 @@ def estimate_scale(
     if best is None:
         return None
     return _scale_for(best[1], predictor), best[1]
+
+
+#: Diameters that a network with a size map tells reliably, as shares of that of its
+#: training; nuclei that it takes for larger or smaller are looked at again, at a scale
+#: at which they should be of the size it knows best.
+TOLD = (0.4, 1.85)
+
+#: Windows that are looked at in a large image, along each axis.
+SPREAD = 2
+
+
+def _scale_said(
+    look: Callable[[float, tuple[slice, slice] | None], np.ndarray],
+    shape: tuple[int, int],
+    predictor: _Sized,
+) -> tuple[float, float] | None:
+    """Find the scale and the diameter as `estimate_scale` does, from the size map."""
+    low, high = (share * predictor.diameter for share in TOLD)
+    nucleus, size = (predictor.maps.index(name) for name in ("nucleus", "size"))
+    waiting, nearest = list(LOOKS), None
+    while waiting:
+        scale = waiting.pop(0)
+        if scale < 1 and min(shape) * scale < 32:
+            break
+        views = [look(scale, window) for window in _windows(shape, scale)]
+        flat = np.concatenate([view.reshape(-1, view.shape[-1]) for view in views])
+        seen = measure_diameter(flat[:, nucleus], flat[:, size])
+        if seen is None:
+            continue
+        diameter = seen / scale
+        if low <= seen <= high:
+            return _scale_for(diameter, predictor), diameter
+        if nearest is None or abs(np.log(seen / predictor.diameter)) < nearest[0]:
+            nearest = abs(np.log(seen / predictor.diameter)), diameter
+        if seen > high:
+            waiting = [s for s in waiting if s * diameter <= high] or waiting
+    if nearest is None:
+        return None
+    return _scale_for(nearest[1], predictor), nearest[1]
+
+
+def _windows(shape: tuple[int, int], scale: float) -> list[tuple[slice, slice] | None]:
+    """Return windows spread over the image, or None where all of it is looked at."""
+    side = int(WINDOW / scale)
+    if shape[0] * shape[1] <= WHOLE * side**2:
+        return [None]
+    side = min(side * 3 // 4, *shape)
+    starts = [
+        sorted({round((i + 0.5) * n / SPREAD - side / 2) for i in range(SPREAD)})
+        if n >= SPREAD * side
+        else [(n - side) // 2]
+        for n in shape
+    ]
+    return [
+        (slice(y, y + side), slice(x, x + side)) for y in starts[0] for x in starts[1]
+    ]
 
 
 def _scale_for(diameter: float, predictor: _Sized) -> float:
