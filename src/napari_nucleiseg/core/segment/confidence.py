@@ -57,7 +57,7 @@ def nucleus_features(labels: np.ndarray, maps: np.ndarray) -> np.ndarray:
     labels : numpy.ndarray
         ``(y, x)`` int32, 1..n, every number in use.
     maps : numpy.ndarray
-        ``(y, x, 3)``: nucleus, distance, contact; float32 in 0-1, or uint8 with 255
+        ``(y, x, maps)``: nucleus, distance, contact first; float32 in 0-1, or uint8 with 255
         for 1.
 
     Returns
@@ -71,7 +71,7 @@ def nucleus_features(labels: np.ndarray, maps: np.ndarray) -> np.ndarray:
         return np.zeros((0, len(FEATURES)))
     number = flat[at] - 1
     unit = 255.0 if maps.dtype == np.uint8 else 1.0
-    nucleus, distance, contact = maps.reshape(-1, 3)[at].T
+    nucleus, distance, contact = maps.reshape(-1, maps.shape[-1])[at, :3].T
     area = np.bincount(number)
     at_rim = np.flatnonzero(_rim(labels).ravel()[at])
     rim = number[at_rim]

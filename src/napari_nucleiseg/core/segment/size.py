@@ -56,10 +56,13 @@ def estimate_scale(
     look shows enough nuclei that it is sure of and that are of a size it was trained
     on. Nuclei too large for it come out in uncertain pieces, so it looks on; what
     only looks like a nucleus when it is small enough (a cell, a piece of tissue) is
-    not reached. A network with a size map says how large they are at the first look
-    that shows any, from windows spread over the image. Where those at the image's own size are smaller than it knows, it
+    not reached. Where those at the image's own size are smaller than it knows, it
     looks at larger sizes first. If no look is good enough by itself, the one whose
     nuclei cover most of the image wins.
+
+    A network with a size map says at the first look how large they are, on windows
+    spread over the image; only where they are far from what it knows does it look
+    again, at a smaller size.
 
     Parameters
     ----------
