@@ -1,14 +1,14 @@
 """Score a model on a data set with a fixed split: the figures in its card and the docs.
 
-    python benchmarks/accuracy.py --data DSB2018_FOLDER [--model NAME|FOLDER]
-        [--splits val test] [--pairs FOLDER] [--json FILE]
+    python benchmarks/accuracy.py --data FOLDER [FOLDER ...] [--model NAME|FOLDER]
+        [--splits val test] [--pairs FOLDER [FOLDER ...]] [--json FILE]
         [--update-card] [--docs docs/accuracy.md] [--gallery]
 
 `--update-card` fits the confidence on `val` and writes it and the figures into the
 model's card; without it, the confidence is the card's own. `--docs` writes the tables
 between the comments of that file, and the curve of AP over IoU into `images` beside it,
 with `--gallery` the best, the typical and the worst images of the last split as well.
-`--pairs` scores a folder of X_image.tif and X_labels.tif besides: another lab's images.
+`--pairs` scores folders of X_image.tif and X_labels.tif besides: other labs' images.
 
 Everything is as a user gets it: `segment()` with nothing set but the model.
 """
@@ -17,13 +17,14 @@ import argparse
 import dataclasses
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from calibration import auroc, cross_validate, off, ranking_table, reliability_table
-from images import KINDS, list_images, read_numbered
+from images import list_images, read_numbered
 from napari_nucleiseg.core.monitor import SilentMonitor
 from napari_nucleiseg.core.params import SegmentParams
 from napari_nucleiseg.core.score.matching import (
@@ -118,26 +119,29 @@ def finish(one: Scored, calibration: Calibration | None) -> Scored:
     return dataclasses.replace(one, labels=labels, score=score)
 
 
-def score_split(data: Path, split: str, model: str) -> list[Scored]:
-    """Segment and score every image of a split."""
+def score_split(data: Sequence[Path], split: str, model: str) -> list[Scored]:
+    """Segment and score every image of a split of some data sets."""
     return [
         measure(one.name, one.kind, one.field, *one.read(), model)
-        for one in list_images(data, split)
+        for folder in data
+        for one in list_images(folder, split)
     ]
 
 
 def score_pairs(folder: Path, model: str) -> list[Scored]:
     """Segment and score every X_image.tif of a folder against its X_labels.tif."""
     return [
-        measure(name, "another lab's", name, image, truth, model)
+        measure(name, folder.name, name, image, truth, model)
         for name, image, truth in read_numbered(folder)
     ]
 
 
 def by_kind(scored: list[Scored]) -> dict[str, list[Scored]]:
     """Return the images of each kind there is, and all of them as a kind of its own."""
-    kinds = {kind: [one for one in scored if one.kind == kind] for kind in KINDS}
-    return {kind: some for kind, some in (*kinds.items(), ("all", scored)) if some}
+    kinds: dict[str, list[Scored]] = {}
+    for one in scored:
+        kinds.setdefault(one.kind, []).append(one)
+    return {**kinds, "all": scored} if len(kinds) > 1 else kinds
 
 
 def figures(scores: list[ImageScore]) -> dict:
@@ -231,7 +235,7 @@ def judge_confidence(
             if calibration is None:
                 given = plain
             elif fitted and split == FIT_ON:
-                if kind != "all":
+                if len(some) != len(scored):
                     continue
                 groups = [one.field for one in some for _ in range(one.plain.size)]
                 given = cross_validate(features, matched, groups)
@@ -239,7 +243,7 @@ def judge_confidence(
             else:
                 given = calibration.confidence(features)
             ranking[f"{split} {kind}"] = matched, given, plain
-            if kind.startswith("all"):
+            if len(some) == len(scored):
                 reliability[split] = matched, given
             record[f"{split} {kind}"] = {
                 "AUROC": auroc(matched, given),
@@ -273,10 +277,10 @@ def update_card(model: Model, by_split: dict, calibration: Calibration) -> None:
 def main() -> None:
     """Print the tables; write them down where asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, nargs="+", required=True)
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--splits", nargs="+", default=["val", "test"])
-    parser.add_argument("--pairs", type=Path)
+    parser.add_argument("--pairs", type=Path, nargs="+", default=[])
     parser.add_argument("--json", type=Path)
     parser.add_argument("--update-card", action="store_true")
     parser.add_argument("--docs", type=Path)
@@ -289,8 +293,8 @@ def main() -> None:
     start = time.perf_counter()
     model = find_model(args.model)
     sets = {split: score_split(args.data, split, args.model) for split in args.splits}
-    if args.pairs:
-        sets[args.pairs.name] = score_pairs(args.pairs, args.model)
+    for folder in args.pairs:
+        sets[folder.name] = score_pairs(folder, args.model)
     calibration = fit(sets[FIT_ON]) if args.update_card else model.card.calibration
     sets = {
         split: [finish(one, calibration) for one in scored]
@@ -310,8 +314,8 @@ def main() -> None:
     curves = {
         f"{last} {kind}": curve(some) for kind, some in by_kind(sets[last]).items()
     }
-    if args.pairs:
-        name = args.pairs.name
+    for folder in args.pairs:
+        name = folder.name
         shown[name] = {"another lab's": figures([one.score for one in sets[name]])}
         curves[f"{name} (another lab's)"] = curve(sets[name])
     worth, record = judge_confidence(sets, calibration, args.update_card)
@@ -332,7 +336,8 @@ def main() -> None:
         if args.gallery:
             kinds = {
                 kind: pick(some)
-                for kind, some in by_kind(sets[last]).items()
+                for name in (last, *(folder.name for folder in args.pairs))
+                for kind, some in by_kind(sets[name]).items()
                 if kind != "all"
             }
             draw_gallery(kinds, folder / "gallery.png")

@@ -8,7 +8,16 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
+#: Kinds that images are spread over by `thin`, as DSB2018 names them.
 KINDS = ("fluo", "color", "brightfield-gray")
+
+#: What the images of a source are called, by the first part of their id.
+SOURCES = {"nuinsseg": "NuInsSeg H&E", "tnbc": "TNBC H&E", "u2os": "U2OS fluo"}
+
+
+def kind_of(row: dict[str, str]) -> str:
+    """Return a row's kind, or its source where the id begins with one."""
+    return SOURCES.get(row["id"].split("_")[0], row["kind"])
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ def list_images(data: Path, split: str) -> list[TestImage]:
         raise SystemExit(f"--data must be a folder with a split.csv; received {data}.")
     with table.open(newline="", encoding="utf-8") as file:
         found = [
-            TestImage(row["id"], split, row["kind"], row.get("field", row["id"]), data)
+            TestImage(row["id"], split, kind_of(row), row.get("field", row["id"]), data)
             for row in csv.DictReader(file)
             if row["split"] == split
         ]
