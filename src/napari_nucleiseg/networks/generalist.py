@@ -1,0 +1,95 @@
+"""The bundled model's network: a U-Net that also says where, and how large, nuclei are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_nucleiseg.core.segment.maps import DOUBLINGS, REACH, decode_size
+from napari_nucleiseg.networks.architectures import Architecture, register
+from napari_nucleiseg.networks.losses import nuclei_loss
+from napari_nucleiseg.networks.nuclei import build_unet
+from napari_nucleiseg.networks.optimizers import adamw
+
+if TYPE_CHECKING:
+    import keras
+
+#: What it returns; the offsets and the size are learnt inside nuclei alone.
+MAPS = ("nucleus", "distance", "contact", "offset_y", "offset_x", "size")
+
+#: Filters from the finest level (half the image's resolution) to the coarsest. Coarse
+#: levels cost next to no time.
+FILTERS = (24, 48, 96, 160, 256)
+
+#: Weights of the losses of the offsets and of the size beside that of the other maps.
+OFFSET_SHARE, SIZE_SHARE = 0.5, 0.15
+
+#: Errors (radii of the nucleus, doublings of its size) above which the loss is linear.
+SMOOTH = 0.1
+
+
+def build_generalist() -> keras.Model:
+    """Build the U-Net of `nuclei.build_unet`, wider where that costs least."""
+    return build_unet(maps=len(MAPS), filters=FILTERS)
+
+
+def generalist_loss(y_true: Any, y_pred: Any) -> Any:
+    """Return the loss of nuclei, and of where their middles lie and how large they are.
+
+    Offsets count in radii of their own nucleus, so that those of small nuclei must be
+    as good for their size as those of large ones.
+
+    Parameters
+    ----------
+    y_true : tensor
+        ``(n, y, x, 7)``: `MAPS` in 0-1, offsets of -1 where they are not known; and each
+        pixel's weight (0 leaves a pixel out).
+    y_pred : tensor
+        ``(n, y, x, 6)`` in 0-1.
+
+    Returns
+    -------
+    tensor
+        Scalar.
+    """
+    from keras import ops
+
+    nuclei = nuclei_loss(
+        ops.concatenate([y_true[..., :3], y_true[..., -1:]], axis=-1), y_pred[..., :3]
+    )
+    weight = y_true[..., -1]
+    known = y_true[..., 0] * ops.cast((y_true[..., 3] >= 0) & (weight > 0), "float32")
+
+    def smooth(error: Any) -> Any:
+        size = ops.abs(error)
+        small = 0.5 * ops.square(error) / SMOOTH
+        return ops.where(size < SMOOTH, small, size - 0.5 * SMOOTH)
+
+    def mean(values: Any, weights: Any) -> Any:
+        return ops.sum(values * weights) / (ops.sum(weights) + 1.0)
+
+    doublings = (y_true[..., 5] - 0.5) * 2 * DOUBLINGS
+    radius = decode_size(0.5) / 2 * ops.power(2.0, doublings)
+    pixels = (y_pred[..., 3:5] - y_true[..., 3:5]) * 2 * REACH
+    off = ops.sum(smooth(pixels / ops.expand_dims(radius, -1)), axis=-1)
+    # Where nuclei touch, the offsets tell them apart.
+    offset = mean(off, known * (1 + 2 * y_true[..., 2]))
+    size = mean(smooth((y_pred[..., 5] - y_true[..., 5]) * 2 * DOUBLINGS), known)
+    return nuclei + OFFSET_SHARE * offset + SIZE_SHARE * size
+
+
+GENERALIST = register(
+    Architecture(
+        name="generalist",
+        title="U-Net for cells and dense tissue (the built-in model's)",
+        builder=build_generalist,
+        maps=MAPS,
+        targets=MAPS,
+        loss=generalist_loss,
+        optimizer=adamw,
+        learning_rate=1e-3,
+        tile=1024,
+        best=1.0,
+        left=(0.75, 1.4),
+        seconds_per_megapixel=3.9,
+    )
+)
