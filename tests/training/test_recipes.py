@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 import sys
 from types import SimpleNamespace
 
@@ -59,10 +60,25 @@ def test_each_kind_has_its_share(data):
     pairs = {p.name: p for p in read_split(data, "train", {"fluo": 0.6, "color": 0.4})}
     assert pairs["tissue"].weight == pytest.approx(0.4)
     assert pairs["crowded"].weight + pairs["small"].weight == pytest.approx(0.6)
+    # Larger, and with nuclei that touch.
     areas = [pairs[name].labels.size for name in ("crowded", "small")]
-    assert pairs["crowded"].weight / pairs["small"].weight == pytest.approx(
-        np.sqrt(areas[0] / areas[1])
-    )
+    ratio = pairs["crowded"].weight / pairs["small"].weight
+    assert np.sqrt(areas[0] / areas[1]) < ratio < 3 * np.sqrt(areas[0] / areas[1])
+
+
+def test_several_data_sets_by_source_and_sheets_besides(data, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    shutil.copytree(data, other, dirs_exist_ok=True)
+    for folder in ("images", "masks"):
+        (other / folder / "small.tif").rename(other / folder / "lab_1.tif")
+    (other / "split.csv").write_text("id,split,kind\nlab_1,train,fluo\n")
+    shares = {"fluo": 0.5, "lab_fluo": 0.3, "sheets": 0.2}
+    stage = Stage(TrainParams(), shares, sheets=2)
+    pairs = stage.training_set([data, other])
+    weights = {pair.name: pair.weight for pair in pairs}
+    assert set(weights) == {"crowded", "small", "lab_1", "sheet 0", "sheet 1"}
+    assert weights["lab_1"] == pytest.approx(0.3)
+    assert weights["sheet 0"] == weights["sheet 1"] == pytest.approx(0.1)
 
 
 def test_a_folder_that_is_no_data_set_is_named(tmp_path):

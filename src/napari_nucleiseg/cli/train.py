@@ -41,7 +41,7 @@ class _Order:
     output: Path
     params: TrainParams  # of the first stage, if by a recipe
     recipe: Recipe | None
-    data: Path | list[Pair]
+    data: list[Path] | list[Pair]
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,11 @@ def _run_training(
     # TensorFlow's own remarks would tear the line that follows the training.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if order.recipe is None:
+        from napari_nucleiseg.core.labels.pairs import Pair
         from napari_nucleiseg.training.run import train_on_pairs
 
-        assert not isinstance(order.data, Path)
         outcome = train_on_pairs(
-            order.data,
+            [pair for pair in order.data if isinstance(pair, Pair)],
             order.output,
             base=args.base or DEFAULT_MODEL,
             params=order.params,

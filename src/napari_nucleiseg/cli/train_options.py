@@ -82,8 +82,9 @@ def _add_sources(sub: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--data",
         type=Path,
+        nargs="+",
         metavar="DIR",
-        help="instead, for a recipe: a data set with images/, masks/ and split.csv "
+        help="instead, for a recipe: data sets with images/, masks/ and split.csv "
         "(id, split, kind)",
     )
 
@@ -97,7 +98,7 @@ def _add_ways(sub: argparse.ArgumentParser) -> None:
     start.add_argument(
         "--recipe",
         metavar="NAME",
-        help="train a network of this name from scratch; nuclei is the built-in "
+        help="train a network of this name from scratch; generalist is the built-in "
         "model's, and an unknown name lists them all",
     )
     group.add_argument(

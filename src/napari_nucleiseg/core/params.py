@@ -174,6 +174,15 @@ class TrainParams(Record):
         "noise. 0 only flips and turns them; more helps with few images.",
         json_schema_extra={"step": 0.1, "advanced": True},
     )
+    fluorescence: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        title="As fluorescence",
+        description="The share of patches of stained tissue that are turned into what "
+        "looks like fluorescence: where the model is to work on both.",
+        json_schema_extra={"step": 0.05, "advanced": True},
+    )
     own_scale: float = Field(
         default=0.5,
         ge=0.0,

@@ -1,10 +1,10 @@
-"""The bundled model's network: a U-Net that also says where, and how large, nuclei are."""
+"""The bundled model's network: a U-Net for cells and dense tissue."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_nucleiseg.core.segment.maps import DOUBLINGS, REACH, decode_size
+from napari_nucleiseg.core.segment.maps import DOUBLINGS, MEDIUM, REACH
 from napari_nucleiseg.networks.architectures import Architecture, register
 from napari_nucleiseg.networks.losses import nuclei_loss
 from napari_nucleiseg.networks.nuclei import build_unet
@@ -41,8 +41,8 @@ def generalist_loss(y_true: Any, y_pred: Any) -> Any:
     Parameters
     ----------
     y_true : tensor
-        ``(n, y, x, 7)``: `MAPS` in 0-1, offsets of -1 where they are not known; and each
-        pixel's weight (0 leaves a pixel out).
+        ``(n, y, x, 7)``: `MAPS` in 0-1, offsets of -1 where they are not known; and
+        each pixel's weight (0 leaves a pixel out).
     y_pred : tensor
         ``(n, y, x, 6)`` in 0-1.
 
@@ -68,7 +68,7 @@ def generalist_loss(y_true: Any, y_pred: Any) -> Any:
         return ops.sum(values * weights) / (ops.sum(weights) + 1.0)
 
     doublings = (y_true[..., 5] - 0.5) * 2 * DOUBLINGS
-    radius = decode_size(0.5) / 2 * ops.power(2.0, doublings)
+    radius = MEDIUM / 2 * ops.power(2.0, doublings)
     pixels = (y_pred[..., 3:5] - y_true[..., 3:5]) * 2 * REACH
     off = ops.sum(smooth(pixels / ops.expand_dims(radius, -1)), axis=-1)
     # Where nuclei touch, the offsets tell them apart.

@@ -1,4 +1,4 @@
-"""The built-in model's network: a U-Net that separates touching nuclei."""
+"""A U-Net that separates touching nuclei: that of the bundled models up to 0.1."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def build_unet(
 NUCLEI = register(
     Architecture(
         name="nuclei",
-        title="U-Net that separates touching nuclei (the built-in model's)",
+        title="U-Net that separates touching nuclei (that of older models)",
         builder=build_unet,
         maps=MAPS,
         targets=MAPS,

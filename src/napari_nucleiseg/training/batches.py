@@ -9,17 +9,11 @@ import numpy as np
 
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.networks.architectures import Architecture
-from napari_nucleiseg.training.sampler import TARGETS, PatchSampler
-
-
-def target_columns(design: Architecture) -> list[int]:
-    """Return which of `TARGETS` a network's loss takes: its targets, and the weight."""
-    return [TARGETS.index(name) for name in (*design.targets, "weight")]
+from napari_nucleiseg.training.sampler import PatchSampler
 
 
 def draw_batches(
     samplers: Sequence[PatchSampler],
-    columns: Sequence[int],
     params: TrainParams,
     step: int,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -30,8 +24,6 @@ def draw_batches(
     samplers : sequence of PatchSampler
         Of the images to learn from and, if there are two, of others:
         ``params.rehearsal`` says which share of each batch, on average, those get.
-    columns : sequence of int
-        See `target_columns`.
     params : TrainParams
         Its batch size and seed.
     step : int
@@ -42,7 +34,7 @@ def draw_batches(
     images : numpy.ndarray
         ``(n, y, x, c)`` float32 in 0-1.
     targets : numpy.ndarray
-        ``(n, y, x, len(columns))`` float32.
+        ``(n, y, x, targets + 1)`` float32.
     """
     while True:
         seed = (params.seed, step)
@@ -59,7 +51,7 @@ def draw_batches(
                 if count
             ]
             x, y, _ = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        yield x, y[..., columns]
+        yield x, y
         step += 1
 
 

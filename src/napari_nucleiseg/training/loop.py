@@ -20,7 +20,6 @@ from napari_nucleiseg.networks.architectures import Architecture, find_architect
 from napari_nucleiseg.training.batches import (
     draw_batches,
     pixel_accuracy,
-    target_columns,
 )
 from napari_nucleiseg.training.checkpoint import TrainState
 from napari_nucleiseg.training.sampler import PatchSampler
@@ -189,9 +188,15 @@ class Training:
         }
         sets = [pairs] if not rehearsal or not params.rehearsal else [pairs, rehearsal]
         self._samplers = [
-            PatchSampler(some, augmentation=params.augmentation, **cut) for some in sets
+            PatchSampler(
+                some,
+                augmentation=params.augmentation,
+                targets=architecture.targets,
+                fluorescence=params.fluorescence,
+                **cut,
+            )
+            for some in sets
         ]
-        self._columns = target_columns(architecture)
         few, many = VALIDATION_PATCHES
         self._held_out = HeldOut(
             validation,
@@ -327,7 +332,7 @@ class Training:
 
         try:
             network.fit(
-                draw_batches(self._samplers, self._columns, params, done * per_epoch),
+                draw_batches(self._samplers, params, done * per_epoch),
                 steps_per_epoch=per_epoch,
                 initial_epoch=done,
                 epochs=params.epochs,

@@ -9,13 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import tifffile
 
 from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.monitor import Monitor, Progress, SilentMonitor
 from napari_nucleiseg.core.params import TrainParams
+from napari_nucleiseg.core.segment.instances import contact_map
 from napari_nucleiseg.models.registry import Model
 from napari_nucleiseg.networks.architectures import ARCHITECTURES, Architecture
+from napari_nucleiseg.training.sheets import make_sheets
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,25 @@ class Stage:
     params : TrainParams
         How to train.
     shares : mapping of str to float, optional
-        How much of the training each kind of image gets, whatever their number;
-        within a kind an image counts by the square root of its area. None takes
-        every image, and each counts alike.
+        How much of the training each kind of image gets, whatever their number; see
+        `read_split`. None takes every image, and each counts alike.
+    sheets : int
+        How many made-up sheets of dense tissue to learn from besides: a kind of their
+        own, ``"sheets"``.
     """
 
     params: TrainParams
     shares: Mapping[str, float] | None = None
+    sheets: int = 0
+
+    def training_set(self, data: Sequence[Path]) -> list[Pair]:
+        """Return what is learnt from: the data sets' ``train`` split, and sheets."""
+        pairs = read_split(data, "train", self.shares)
+        if self.sheets and self.shares:
+            each = self.shares["sheets"] / self.sheets
+            made = make_sheets(self.sheets, SHEET_SIZE, self.params.seed)
+            pairs += [replace(pair, weight=each) for pair in made]
+        return pairs
 
 
 @dataclass(frozen=True)
@@ -61,7 +76,7 @@ class Recipe:
 
     def run(
         self,
-        data: str | os.PathLike[str] | Sequence[Pair],
+        data: str | os.PathLike[str] | Sequence[Path] | Sequence[Pair],
         output: str | os.PathLike[str],
         *,
         epochs: int | None = None,
@@ -75,9 +90,9 @@ class Recipe:
 
         Parameters
         ----------
-        data : path or sequence of Pair
-            A data set (see `read_split`), or pairs, a fifth of which are held out to
-            choose by.
+        data : path, or sequence of path or Pair
+            A data set or several (see `read_split`), or pairs, a fifth of which are
+            held out to choose by.
         output : path
             Model folder to write; it holds a sound model after each stage.
         epochs : int, optional
@@ -116,7 +131,7 @@ class Recipe:
         # Late, for a mistyped folder shall not wait for what it imports.
         from napari_nucleiseg.training.run import train
 
-        own = not isinstance(data, str | os.PathLike)
+        own = not isinstance(data, str | os.PathLike) and isinstance(data[0], Pair)
         model: Model | None = None
         monitor = monitor or SilentMonitor()
         for i in range(first, len(planned)):
@@ -168,24 +183,27 @@ class Recipe:
         return planned
 
     def _sets(
-        self, data: str | os.PathLike[str] | Sequence[Pair], planned: Sequence[Stage]
+        self,
+        data: str | os.PathLike[str] | Sequence[Path] | Sequence[Pair],
+        planned: Sequence[Stage],
     ) -> list[tuple[Sequence[Pair], Sequence[Pair]]]:
         """Return what each stage learns from, and what it is chosen by."""
         if isinstance(data, str | os.PathLike):
+            data = [Path(data)]
+        if not data:
+            raise ValueError("Training needs at least one image with labels.")
+        folders = [folder for folder in data if isinstance(folder, Path)]
+        if folders:
             return [
-                (
-                    read_split(data, "train", stage.shares),
-                    read_split(data, "val", stage.shares),
-                )
+                (stage.training_set(folders), read_split(folders, "val", stage.shares))
                 for stage in planned
             ]
         from napari_nucleiseg.core.labels.holdout import split_validation
 
-        if not data:
-            raise ValueError("Training needs at least one image with labels.")
         # Once: what one stage has learnt from must not be held out of the next.
         params = planned[0].params
-        return [split_validation(data, params.validation_share, params.seed)] * len(
+        pairs = [pair for pair in data if isinstance(pair, Pair)]
+        return [split_validation(pairs, params.validation_share, params.seed)] * len(
             planned
         )
 
@@ -227,6 +245,15 @@ LONG = TrainParams(
     ema_momentum=0.998,
 )
 
+#: Side of a made-up sheet, pixels.
+SHEET_SIZE = 288
+
+#: What the data sets beside it are; see NOTICES.md for who made them.
+TISSUE = (
+    "NuInsSeg (CC BY 4.0), TNBC (CC BY 4.0) and Aitslab-bioimaging1 U2OS (CC BY 4.0), "
+    "train split; made-up sheets of dense tissue"
+)
+
 #: The data set the recipes were made for.
 DSB2018 = "2018 Data Science Bowl stage 1, corrected masks (BBBC038, CC0), train split"
 
@@ -254,6 +281,37 @@ PLAIN = TrainParams(
 #: 0.9638 with Adam on sparse categorical cross-entropy, random flips, and early
 #: stopping with patience 20 in up to 100 epochs.
 RECIPES = {
+    # The bundled weights learnt from the same patches with the same loss, in several
+    # runs; their card has the history.
+    "generalist": Recipe(
+        name="generalist",
+        title="Nuclei of cells and of dense tissue: fluorescence, stained, brightfield",
+        stages=(
+            Stage(
+                LONG.replace(
+                    minutes=240,
+                    learning_rate=1e-3,
+                    augmentation=0.8,
+                    diameter=26.0,
+                    own_scale=0.15,
+                    fluorescence=0.3,
+                ),
+                {
+                    "fluo": 0.23,
+                    "color": 0.09,
+                    "brightfield-gray": 0.04,
+                    "nuinsseg_color": 0.19,
+                    "tnbc_color": 0.11,
+                    "u2os_fluo": 0.06,
+                    "sheets": 0.28,
+                },
+                sheets=700,
+            ),
+        ),
+        source=f"{DSB2018}; {TISSUE}",
+        license="CC-BY-4.0",
+        architecture="generalist",
+    ),
     "nuclei": Recipe(
         name="nuclei",
         title="Nuclei of any kind: fluorescence, stained tissue, brightfield",
@@ -320,21 +378,33 @@ def find_recipe(name: str) -> Recipe:
     )
 
 
+def kind_of(row: Mapping[str, str]) -> str:
+    """Return the kind of a row of a data set, by its source where that has a name.
+
+    ``color`` of an image named by a number, ``tnbc_color`` of one named ``tnbc_12``.
+    """
+    source, separator, _ = row["id"].partition("_")
+    return f"{source}_{row['kind']}" if separator else row["kind"]
+
+
 def read_split(
-    data: str | os.PathLike[str], split: str, shares: Mapping[str, float] | None = None
+    data: str | os.PathLike[str] | Sequence[Path],
+    split: str,
+    shares: Mapping[str, float] | None = None,
 ) -> list[Pair]:
-    """Read one split of a data set.
+    """Read one split of a data set, or of several.
 
     Parameters
     ----------
-    data : path
-        Folder with ``images/<id>.tif``, ``masks/<id>.tif`` and ``split.csv`` with
+    data : path or sequence of path
+        Folders with ``images/<id>.tif``, ``masks/<id>.tif`` and ``split.csv`` with
         the columns ``id, split`` and, for `shares`, ``kind``.
     split : str
         Which rows to take.
     shares : mapping of str to float, optional
-        Kinds of image to take, and how much each counts; None takes every image,
-        and each counts alike.
+        Kinds of image to take (see `kind_of`), and how much each counts; within a kind
+        an image counts by the square root of its area, and more where its nuclei
+        touch. None takes every image, and each counts alike.
 
     Returns
     -------
@@ -344,42 +414,44 @@ def read_split(
     Raises
     ------
     ValueError
-        If the folder is no such data set, or the split is empty.
+        If a folder is no such data set, or has none of these images.
     """
-    folder = Path(data)
-    table = folder / "split.csv"
-    if not table.is_file():
-        raise ValueError(f"{folder} must hold images/, masks/ and split.csv.")
-    with table.open(newline="", encoding="utf-8") as file:
-        rows = [
-            row
-            for row in csv.DictReader(file)
-            if row.get("split") == split
-            and (shares is None or row.get("kind") in shares)
-        ]
-    if not rows:
-        raise ValueError(f"{table} names no image of the split {split!r}.")
-    pairs = [
-        Pair(
-            tifffile.imread(folder / "images" / f"{row['id']}.tif"),
-            tifffile.imread(folder / "masks" / f"{row['id']}.tif"),
-            row["id"],
-        )
-        for row in rows
-    ]
+    folders = [Path(data)] if isinstance(data, str | os.PathLike) else data
+    found: list[tuple[str, Pair]] = []
+    for folder in folders:
+        table = folder / "split.csv"
+        if not table.is_file():
+            raise ValueError(f"{folder} must hold images/, masks/ and split.csv.")
+        with table.open(newline="", encoding="utf-8") as file:
+            rows = [
+                row
+                for row in csv.DictReader(file)
+                if row.get("split") == split
+                and (shares is None or kind_of(row) in shares)
+            ]
+        if not rows:
+            raise ValueError(f"{table} names no image of the split {split!r}.")
+        for row in rows:
+            pair = Pair(
+                tifffile.imread(folder / "images" / f"{row['id']}.tif"),
+                tifffile.imread(folder / "masks" / f"{row['id']}.tif"),
+                row["id"],
+            )
+            found.append((kind_of(row) if shares else "", pair))
     if shares is None:
-        return pairs
-    areas = [math.sqrt(pair.labels.size) for pair in pairs]
-    totals = {
-        kind: sum(a for a, row in zip(areas, rows, strict=True) if row["kind"] == kind)
-        for kind in shares
-    }
+        return [pair for _, pair in found]
+    counts = [_interest(pair.labels) for _, pair in found]
+    totals = dict.fromkeys(shares, 0.0)
+    for (kind, _), count in zip(found, counts, strict=True):
+        totals[kind] += count
     return [
-        Pair(
-            pair.image,
-            pair.labels,
-            pair.name,
-            shares[row["kind"]] * area / totals[row["kind"]],
-        )
-        for pair, row, area in zip(pairs, rows, areas, strict=True)
+        replace(pair, weight=shares[kind] * count / totals[kind])
+        for (kind, pair), count in zip(found, counts, strict=True)
     ]
+
+
+def _interest(labels: np.ndarray) -> float:
+    """Return how much an image counts: large ones more, and where nuclei touch."""
+    covered = int((labels > 0).sum())
+    touching = min(contact_map(labels).sum() / covered, 0.5) if covered else 0.0
+    return math.sqrt(labels.size) * (0.5 + 2 * touching)

@@ -15,7 +15,6 @@ from napari_nucleiseg.core.segment.predictor import NetworkSpec, Predictor
 from napari_nucleiseg.models.predictor import complete_maps
 from napari_nucleiseg.models.verdict import Figures
 from napari_nucleiseg.networks.architectures import Architecture
-from napari_nucleiseg.training.batches import target_columns
 from napari_nucleiseg.training.sampler import PatchSampler
 
 #: Crops scored after every epoch: at most so many, so large, so much in all (pixels).
@@ -98,9 +97,9 @@ class HeldOut:
             diameter=diameter,
             augmentation=0.0,
             own_scale=own_scale,
+            targets=design.targets,
         )
-        self.x, y, _ = sampler.batch(patches, 0)
-        self.y = y[..., target_columns(design)]
+        self.x, self.y, _ = sampler.batch(patches, 0)
         self._truth = design.targets.index("nucleus")
         self.crops = choose_crops(pairs)
 

@@ -57,8 +57,8 @@ def nucleus_features(labels: np.ndarray, maps: np.ndarray) -> np.ndarray:
     labels : numpy.ndarray
         ``(y, x)`` int32, 1..n, every number in use.
     maps : numpy.ndarray
-        ``(y, x, maps)``: nucleus, distance, contact first; float32 in 0-1, or uint8 with 255
-        for 1.
+        ``(y, x, maps)``: nucleus, distance, contact first; float32 in 0-1, or uint8
+        with 255 for 1.
 
     Returns
     -------
