@@ -17,7 +17,7 @@ from napari_nucleiseg.networks.architectures import ARCHITECTURES
 
 
 def complete_maps(maps: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Convert a network's maps to the three that nuclei are separated by.
+    """Convert a network's maps to the three that nuclei are separated by, and the size.
 
     A network that knows only nucleus and background gives no distance: the watershed
     then works on the probability of nucleus itself, which falls towards the borders,
@@ -33,8 +33,8 @@ def complete_maps(maps: np.ndarray, names: Sequence[str]) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        ``(…, 3)`` float32 in 0-1, in the order of `core.segment.instances.MAPS`; `maps`
-        itself if it is that already.
+        ``(…, 3)`` float32 in 0-1, in the order of `core.segment.instances.MAPS`; with a
+        fourth, the size, if the network says it. `maps` itself if it is that already.
 
     Raises
     ------
@@ -61,7 +61,8 @@ def complete_maps(maps: np.ndarray, names: Sequence[str]) -> np.ndarray:
         if "contact" in names
         else np.zeros_like(nucleus)
     )
-    return np.stack([nucleus, depth, contact], axis=-1)
+    size = [maps[..., names.index("size")]] if "size" in names else []
+    return np.stack([nucleus, depth, contact, *size], axis=-1)
 
 
 class LitePredictor:

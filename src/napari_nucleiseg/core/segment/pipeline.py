@@ -15,7 +15,7 @@ from napari_nucleiseg.core.monitor import (
 )
 from napari_nucleiseg.core.params import SegmentParams
 from napari_nucleiseg.core.segment import image as images
-from napari_nucleiseg.core.segment.instances import label_confidence
+from napari_nucleiseg.core.segment.instances import MAPS, label_confidence
 from napari_nucleiseg.core.segment.planes import read_as, to_planes
 from napari_nucleiseg.core.segment.predictor import NetworkSpec, Predictor
 from napari_nucleiseg.core.segment.result import (
@@ -144,7 +144,8 @@ _ROWS = 64
 
 
 def quantise(maps: np.ndarray) -> np.ndarray:
-    """Return maps ``(y, x, c)`` in 0-1 as uint8, 255 for 1."""
+    """Return the maps that nuclei are told apart by as uint8, 255 for 1; not the size."""
+    maps = maps[..., : len(MAPS)]
     out = np.empty(maps.shape, np.uint8)
     for start in range(0, len(maps), _ROWS):
         rows = slice(start, start + _ROWS)

@@ -121,7 +121,6 @@ def _scale_said(
 ) -> tuple[float, float] | None:
     """Find the scale and the diameter as `estimate_scale` does, from the size map."""
     low, high = (share * predictor.diameter for share in TOLD)
-    nucleus, size = (predictor.maps.index(name) for name in ("nucleus", "size"))
     waiting, nearest = list(LOOKS), None
     while waiting:
         scale = waiting.pop(0)
@@ -129,7 +128,7 @@ def _scale_said(
             break
         views = [look(scale, window) for window in _windows(shape, scale)]
         flat = np.concatenate([view.reshape(-1, view.shape[-1]) for view in views])
-        seen = measure_diameter(flat[:, nucleus], flat[:, size])
+        seen = measure_diameter(flat[:, 0], flat[:, -1])
         if seen is None:
             continue
         diameter = seen / scale
