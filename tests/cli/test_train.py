@@ -191,7 +191,7 @@ def test_pretrained_weights_that_cannot_be_had(engine, folder):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--recipe", "cells"], "no recipe named 'cells'; there are nuclei"),
+        (["--recipe", "cells"], "no recipe named 'cells'; there are generalist"),
         (["--recipe", "nuclei"], "must hold images/, masks/ and split.csv"),
         (["--recipe", "nuclei", "--minutes", "0"], "minutes must be between"),
     ],
