@@ -144,7 +144,7 @@ _ROWS = 64
 
 
 def quantise(maps: np.ndarray) -> np.ndarray:
-    """Return the maps that nuclei are told apart by as uint8, 255 for 1; not the size."""
+    """Return what nuclei are told apart by, without the size, as uint8: 255 for 1."""
     maps = maps[..., : len(MAPS)]
     out = np.empty(maps.shape, np.uint8)
     for start in range(0, len(maps), _ROWS):
