@@ -139,5 +139,5 @@ def test_a_damaged_label_file_is_named_and_the_others_scored(scored):
     (found / "a_labels.tif").write_bytes(content[:-30])
     done = run("score", "--labels", truth, "--predictions", found)
     assert done.status == 1
-    assert f"{found / 'a_labels.tif'}: is cut short" in done.err
+    assert f"{found / 'a_labels.tif'}: is truncated" in done.err
     assert "1 images" in done.out

@@ -128,7 +128,7 @@ def test_a_cut_file_is_a_failure_and_leaves_no_labels(tmp_path, out):
     (tmp_path / "a.tif").write_bytes(content[: int(0.7 * len(content))])
     done = run("segment", tmp_path / "a.tif", "--output", out)
     assert done.status == 1
-    assert "a.tif: is cut short" in done.err
+    assert "a.tif: is truncated" in done.err
     assert not names_in(out)
 
 

@@ -76,8 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain("terminated")
         return 128 + signal.SIGTERM
     except BrokenPipeError:
-        # Whoever read our output (`head`, say) has had enough; Python shall not
-        # complain when it closes it either.
+        # The reader of our output (`head`, say) has closed it; Python must not complain
+        # about that when it closes it, too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (OSError, ValueError, TypeError, FloatingPointError, MemoryError) as e:

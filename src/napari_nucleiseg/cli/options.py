@@ -16,7 +16,7 @@ from napari_nucleiseg.io import MAX_MEGAPIXELS
 #: What stands for a number in the help, by its unit; else N or X.
 _METAVARS = {"px": "PX", "px²": "PX", "min": "M"}
 
-#: A limit from here on is no news to the reader.
+#: Limits from here on are not shown.
 _FAR = 10_000
 
 

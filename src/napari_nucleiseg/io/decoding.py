@@ -33,7 +33,7 @@ class Decoded(NamedTuple):
 
 
 class BadImageFile(ValueError):
-    """A file that cannot be read as an image: damaged, cut short, of another kind."""
+    """A file that cannot be read as an image: damaged, truncated, of another kind."""
 
 
 class TooLarge(BadImageFile):
@@ -140,7 +140,7 @@ def _check_whole(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> No
     held = series.size // series.keyframe.size
     if promised > held:
         raise BadImageFile(
-            f"is cut short: it should hold {promised} planes, and has {held}"
+            f"is truncated: it should hold {promised} planes, and has {held}"
         )
     if series.dataoffset is not None:
         ends = [(series.dataoffset + series.nbytes, tiff.filehandle.size)]
@@ -155,7 +155,7 @@ def _check_whole(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> No
             places = zip(page.dataoffsets, page.databytecounts, strict=True)
             ends += [(offset + count, size) for offset, count in places]
     if any(end > size for end, size in ends) or _is_cut_short(tiff):
-        raise BadImageFile("is cut short: not all of it is there")
+        raise BadImageFile("is truncated: not all of it is there")
 
 
 def _is_cut_short(tiff: tifffile.TiffFile) -> bool:
@@ -205,7 +205,7 @@ def _mix_inks(inks: np.ndarray) -> np.ndarray:
     if inks.shape[-1] < 4 or inks.dtype.kind != "u":
         raise BadImageFile(
             "must hold inks as cyan, magenta, yellow and black; received "
-            f"{inks.shape[-1]} values a pixel of type {inks.dtype}"
+            f"{inks.shape[-1]} values per pixel of type {inks.dtype}"
         )
     full = float(np.iinfo(inks.dtype).max)
     paper = full - inks[..., :4].astype(np.float32)
