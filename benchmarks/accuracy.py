@@ -270,8 +270,8 @@ def pick(scored: list[Scored]) -> list[tuple[str, np.ndarray, np.ndarray, np.nda
 
 def update_card(model: Model, by_split: dict, calibration: Calibration) -> None:
     """Write figures and confidence into the model's card."""
-    card = dataclasses.replace(model.card, figures=by_split, calibration=calibration)
-    (model.folder / "card.json").write_text(card.to_json(), encoding="utf-8")
+    card = model.card.replace(figures=by_split, calibration=calibration)
+    (model.folder / "card.json").write_text(card.model_dump_json(), encoding="utf-8")
 
 
 def main() -> None:

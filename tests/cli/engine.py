@@ -1,6 +1,5 @@
 """A stand-in for the engine that trains: it takes the calls, and no time."""
 
-import dataclasses
 import inspect
 
 import numpy as np
@@ -27,14 +26,14 @@ def figures(ap):
 
 
 def a_verdict(new=0.8):
-    return Verdict(figures(new), figures(0.6), DEFAULT_MODEL, 2)
+    return Verdict(
+        new=figures(new), base=figures(0.6), base_name=DEFAULT_MODEL, images=2
+    )
 
 
 def write_model(folder, **training):
     card = find_model().card
-    card = dataclasses.replace(
-        card, name=folder.name, training={**card.training, **training}
-    )
+    card = card.replace(name=folder.name, training={**card.training, **training})
     return save_model(folder, card, {RUN_FILE: b"network"})
 
 
@@ -67,7 +66,7 @@ class Engine:
         inspect.signature(real_run).bind(recipe, data, output, **kwargs)
         self.calls.append({"recipe": recipe, "data": data, "output": output, **kwargs})
         self.during(kwargs["monitor"])
-        return write_model(output, verdict=a_verdict().to_dict())
+        return write_model(output, verdict=a_verdict().model_dump())
 
 
 real_train, real_run = fine_tuning.train_on_pairs, Recipe.run

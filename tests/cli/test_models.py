@@ -1,4 +1,3 @@
-import dataclasses
 import io
 import json
 import sys
@@ -17,7 +16,7 @@ from .conftest import run
 
 @pytest.fixture
 def mine(own_models):
-    card = dataclasses.replace(find_model().card, name="mine", title="For mine")
+    card = find_model().card.replace(name="mine", title="For mine")
     return save_model(own_models / "mine", card, {RUN_FILE: b"network"})
 
 

@@ -98,7 +98,7 @@ def test_the_outcome_as_json(folder, engine, own_models):
         "epochs": 2,
         "stopped": False,
         "problem": "",
-        "verdict": json.loads(json.dumps(a_verdict().to_dict())),
+        "verdict": json.loads(json.dumps(a_verdict().model_dump())),
     }
 
 

@@ -1,4 +1,5 @@
-import dataclasses
+import io
+import zipfile
 
 import pytest
 
@@ -26,9 +27,19 @@ def report(tmp_path):
     return folder
 
 
+def keras_file():
+    """Return a network to train further, as far as one can see without Keras."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("metadata.json", "{}")
+        archive.writestr("config.json", '{"class_name": "Functional"}')
+        archive.writestr("model.weights.h5", b"train on" * 5000)
+    return file.getvalue()
+
+
 @pytest.fixture
 def mine(own_models, report):
     """A model of the user's own, with small files and a report."""
-    card = dataclasses.replace(find_model().card, name="mine", title="For mine")
-    files = {RUN_FILE: b"run" * 5000, TRAIN_FILE: b"train on" * 5000}
+    card = find_model().card.replace(name="mine", title="For mine")
+    files = {RUN_FILE: b"run" * 5000, TRAIN_FILE: keras_file()}
     return save_model(own_models / "mine", card, files, report=report)

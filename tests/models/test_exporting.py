@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import stat
 import struct
@@ -112,7 +111,7 @@ def test_a_taken_name_is_said_and_another_can_be_given(mine, tmp_path, own_model
 
 def test_an_own_model_is_replaced_when_asked(mine, tmp_path):
     file = export_model(mine, tmp_path)
-    changed = dataclasses.replace(mine.card, title="Later")
+    changed = mine.card.replace(title="Later")
     save_model(mine.folder, changed, {RUN_FILE: b"later"})
     assert import_model(file, replace=True).card.title == "For mine"
     assert tree(find_model("mine").folder)["report/curves.csv"]
@@ -207,9 +206,9 @@ def test_a_network_that_is_not_the_cards_is_refused(parts, tmp_path, own_models,
 def test_cards_that_will_not_do_are_refused(parts, tmp_path, own_models):
     card = json.loads(parts[CARD_FILE])
     for content, message in (
-        (b"{}", "is not a model's card: it lacks 'thresholds'"),
+        (b"{}", "is not a model's card: name is missing. title is missing"),
         (b"\xff", "is not a model's card"),
-        (json.dumps({**card, "extra": 1}).encode(), "has the entry 'extra'"),
+        (json.dumps({**card, "extra": 1}).encode(), "Unknown entry 'extra'"),
         (json.dumps({**card, "files": {}}).encode(), "which its card does not name"),
     ):
         file = packed(tmp_path / "a.nucleiseg", {**parts, CARD_FILE: content})

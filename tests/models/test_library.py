@@ -1,4 +1,3 @@
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -33,7 +32,7 @@ def test_a_renamed_model_is_found_by_its_new_name_only(mine, own_models):
     before = tree(mine.folder)
     renamed = rename_model(mine, "yours")
     assert find_model("yours") == renamed  # its hashes hold
-    assert renamed.card == dataclasses.replace(mine.card, name="yours")
+    assert renamed.card == mine.card.replace(name="yours")
     assert names() == ["nuclei", "yours"]
     after = tree(own_models / "yours")
     assert {n: c for n, c in after.items() if n != CARD_FILE} == {
@@ -59,7 +58,7 @@ def test_only_the_case_of_a_name_is_changed(mine):
     ],
 )
 def test_names_a_model_cannot_be_given(mine, own_models, name, message):
-    save_model(own_models / "other", dataclasses.replace(mine.card, name="other"), {})
+    save_model(own_models / "other", mine.card.replace(name="other"), {})
     before = tree(own_models)
     with pytest.raises(ValueError, match=message):
         rename_model(mine, name)

@@ -1,4 +1,4 @@
-import dataclasses
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -6,6 +6,7 @@ import pytest
 
 from napari_nucleiseg.core.segment import pipeline
 from napari_nucleiseg.core.segment.instances import MAPS
+from napari_nucleiseg.models import predictor as module
 from napari_nucleiseg.models.predictor import (
     LitePredictor,
     complete_maps,
@@ -148,7 +149,7 @@ class BrightIsNucleus:
 def test_a_two_class_model_segments_like_any_other(monkeypatch):
     monkeypatch.setattr("ai_edge_litert.interpreter.Interpreter", BrightIsNucleus)
     found = find_model()
-    card = dataclasses.replace(found.card, maps=("background", "nucleus"), multiple=16)
+    card = found.card.replace(maps=("background", "nucleus"), multiple=16)
     predictor = LitePredictor(Model(found.folder, card, False))
     y, x = np.mgrid[:80, :100]
     image = np.zeros((80, 100), np.float32)
@@ -179,3 +180,17 @@ def test_a_lack_of_memory_is_said_and_passes():
         predictor.predict(tile_of(5))
     predictor._interpreter = real
     assert np.array_equal(predictor.predict(tile_of(4, 64, 64)), wanted)
+
+
+def test_models_that_were_used_long_ago_leave_the_memory(tmp_path, monkeypatch):
+    """Those used last stay; what is asked for again is loaded again."""
+    built_in = find_model()
+    monkeypatch.setattr(module, "_loaded", {})
+    folders = []
+    for number in range(module.MOST_LOADED + 1):
+        folders.append(tmp_path / f"m{number}")
+        shutil.copytree(built_in.folder, folders[-1])
+    first, *_, last = [load_model(folder) for folder in folders]
+    assert len(module._loaded) == module.MOST_LOADED
+    assert load_model(folders[-1]) is last
+    assert load_model(folders[0]) is not first

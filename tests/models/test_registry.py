@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import logging
 import os
@@ -17,6 +16,7 @@ from napari_nucleiseg.models.registry import (
     RUN_FILE,
     TRAIN_FILE,
     find_model,
+    is_taken,
     list_models,
     models_folder,
     own_model_folder,
@@ -32,7 +32,7 @@ def built_in():
 
 def copy_of(model, folder, **changes):
     """Save a copy of a model under the folder's name."""
-    card = dataclasses.replace(model.card, name=folder.name, **changes)
+    card = model.card.replace(name=folder.name, **changes)
     files = {name: (model.folder / name).read_bytes() for name in model.card.files}
     return save_model(folder, card, files)
 
@@ -68,8 +68,8 @@ def test_own_models_are_found_by_name_and_listed_after_the_built_in(
 
 def test_a_folder_is_taken_as_it_is(built_in, tmp_path):
     copy_of(built_in, tmp_path / "elsewhere" / "m1")
-    assert load_model(tmp_path / "elsewhere" / "m1").name == "m1"
-    assert load_model(str(tmp_path / "elsewhere" / "m1")).name == "m1"
+    assert load_model(tmp_path / "elsewhere" / "m1").spec.name == "m1"
+    assert load_model(str(tmp_path / "elsewhere" / "m1")).spec.name == "m1"
 
 
 @pytest.mark.parametrize("given", ["./nuclei", "../place/nuclei"])
@@ -101,9 +101,9 @@ def test_a_model_replaced_on_disk_is_loaded_anew(built_in, tmp_path):
     folder = tmp_path / "m1"
     copy_of(built_in, folder)
     assert load_model(folder) is load_model(folder)
-    thresholds = dataclasses.replace(built_in.card.thresholds, probability=0.6)
+    thresholds = built_in.card.thresholds.replace(probability=0.6)
     copy_of(built_in, folder, thresholds=thresholds)
-    assert load_model(folder).settings.probability == 0.6
+    assert load_model(folder).spec.settings.probability == 0.6
 
 
 @pytest.mark.parametrize("name", [RUN_FILE, TRAIN_FILE])
@@ -174,12 +174,12 @@ def test_a_saved_model_reads_back_the_same(built_in, tmp_path):
     saved = copy_of(built_in, tmp_path / "mine")
     found = find_model(tmp_path / "mine")
     assert found.card == saved.card
-    assert found.card == dataclasses.replace(built_in.card, name="mine")
+    assert found.card == built_in.card.replace(name="mine")
 
 
 def test_a_model_is_replaced_as_a_whole(built_in, tmp_path):
     folder = copy_of(built_in, tmp_path / "mine").folder
-    card = dataclasses.replace(built_in.card, name="mine", version="2")
+    card = built_in.card.replace(name="mine", version="2")
     save_model(folder, card, {RUN_FILE: (built_in.folder / RUN_FILE).read_bytes()})
     assert tree(tmp_path) == {"mine", f"mine/{CARD_FILE}", f"mine/{RUN_FILE}"}
     assert find_model(folder).card.version == "2"
@@ -242,9 +242,10 @@ def test_something_else_is_not_replaced(built_in, tmp_path):
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "x" * 65, ".hidden", "ä"])
 def test_names_that_will_not_do(built_in, tmp_path, name):
-    card = dataclasses.replace(built_in.card, name=name)
     with pytest.raises(ValueError, match="1 to 64 letters"):
-        save_model(tmp_path / "mine", card, {})
+        save_model(tmp_path / "mine", built_in.card.replace(name=name), {})
+    with pytest.raises(ValueError, match="1 to 64 letters"):
+        own_model_folder(name)
     assert tree(tmp_path) == set()
 
 
@@ -260,7 +261,7 @@ def test_a_report_goes_into_the_model_with_the_rest(built_in, tmp_path):
     (report / "logs" / "events").write_bytes(b"1")
     folder = tmp_path / "models" / "mine"
     files = {RUN_FILE: (built_in.folder / RUN_FILE).read_bytes()}
-    card = dataclasses.replace(built_in.card, name="mine")
+    card = built_in.card.replace(name="mine")
     save_model(folder, card, files, report=report)
     assert (folder / "report" / "curves.csv").read_text() == "epoch,loss"
     assert (folder / "report" / "logs" / "events").read_bytes() == b"1"
@@ -345,3 +346,26 @@ def test_a_model_of_ones_own_cannot_take_the_built_in_ones_name(own_models):
         own_model_folder("Nuclei")
     with pytest.raises(ValueError, match="1 to 64 letters"):
         own_model_folder("..")
+
+
+def test_two_models_of_one_name_are_said(mine, own_models):
+    shutil.copytree(mine.folder, own_models / "copy")
+    with pytest.raises(ValueError, match=r"2 models are named .*copy and .*mine"):
+        find_model("mine")
+    assert find_model(mine.folder).folder == mine.folder
+    assert find_model("copy").card.name == "mine"
+
+
+@pytest.mark.parametrize("name", ["con", "NUL", "Com1", "lpt9", "aux"])
+def test_names_that_are_devices_on_windows_are_refused(name):
+    with pytest.raises(ValueError, match="name of a device on Windows"):
+        own_model_folder(name)
+
+
+def test_files_beside_the_models_take_no_name(own_models):
+    own_models.mkdir()
+    (own_models / "speed.json").write_text("{}")
+    (own_models / "later.training").mkdir()
+    assert not is_taken("speed")
+    assert unique_name("speed") == "speed"
+    assert is_taken("later")

@@ -1,5 +1,3 @@
-import dataclasses
-
 import numpy as np
 
 from napari_nucleiseg.core.params import TrainParams
@@ -36,7 +34,7 @@ def test_a_saved_network_runs_as_it_was(tiny, tiny_model, tile):
 
 def test_a_model_that_goes_on_from_another_takes_its_calibration(tiny, tmp_path):
     weights = {"sureness": 1.0, "contact": -2.0, "shallowness": -3.0, "excess": 0.0}
-    base = dataclasses.replace(find_model().card, calibration=Calibration(2.0, weights))
+    base = find_model().card.replace(calibration=Calibration(2.0, weights))
     saved = save_network(
         tmp_path / "mine",
         TrainResult(tiny),

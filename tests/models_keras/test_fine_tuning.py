@@ -43,10 +43,10 @@ def test_training_writes_a_model_that_segments(
     assert card.data["pairs"] == card.data["validation_pairs"] == 1
     assert card.data["nuclei"] == len(np.unique(pairs[0].labels)) - 1
     assert card.training["base"] == "tiny"
-    assert card.training["params"] == quick.to_dict()
+    assert card.training["params"] == quick.model_dump()
     assert [row["epoch"] for row in card.training["history"]] == [0, 1, 2]
     assert card.training["verdict"]["base_name"] == "tiny"
-    json.loads(card.to_json())
+    json.loads(card.model_dump_json())
     result = segment(pairs[0].image, tmp_path / "mine")
     assert result.labels.shape == pairs[0].labels.shape
     assert result.model == "mine"

@@ -1,4 +1,3 @@
-import dataclasses
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +16,7 @@ from napari_nucleiseg.widgets.train.models_panel import ModelsPanel
 
 
 def make_model(name, **changes):
-    card = dataclasses.replace(find_model().card, name=name, **changes)
+    card = find_model().card.replace(name=name, **changes)
     return save_model(models_folder() / name, card, {RUN_FILE: name.encode()})
 
 

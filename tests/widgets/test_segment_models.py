@@ -1,6 +1,5 @@
 """The choice of a model while models come and go, in a real napari window."""
 
-import dataclasses
 import shutil
 
 import numpy as np
@@ -19,8 +18,7 @@ from .conftest import press, result_layers, squares, wait_until_done
 
 
 def make_model(name, probability):
-    card = dataclasses.replace(
-        find_model().card,
+    card = find_model().card.replace(
         name=name,
         thresholds=InstanceSettings(probability=probability),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -59,7 +58,7 @@ def _list(args: argparse.Namespace) -> int:
 
     models = list_models()
     if args.json:
-        print(json.dumps([dataclasses.asdict(m.card) for m in models], indent=1))
+        print(json.dumps([m.card.model_dump(mode="json") for m in models], indent=1))
         return 0
     for model in models:
         _print_card(model)
@@ -79,7 +78,7 @@ def _show(args: argparse.Namespace) -> int:
 
     model = find_model(args.name)
     if args.json:
-        print(json.dumps(dataclasses.asdict(model.card), indent=1))
+        print(json.dumps(model.card.model_dump(mode="json"), indent=1))
     else:
         _print_card(model)
     return 0

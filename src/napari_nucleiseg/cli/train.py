@@ -233,7 +233,7 @@ def _say(args: argparse.Namespace, result: _Result) -> int:
             "epochs": result.epochs,
             "stopped": result.stopped,
             "problem": result.problem,
-            "verdict": result.verdict and result.verdict.to_dict(),
+            "verdict": result.verdict and result.verdict.model_dump(),
         }
         print(json.dumps(record, indent=1))
         return 0 if folder else 1

@@ -2,51 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+import math
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, Literal, Optional, get_args
 
-from pydantic import Field
+from pydantic import Field, create_model
 
-from napari_nucleiseg.core.record import Record
+from napari_nucleiseg.core.record import Record, limits
 
 
-class SegmentParams(Record):
-    """How to segment an image.
+class InstanceSettings(Record):
+    """Thresholds that turn maps into labels; a model's card holds its own.
 
-    None means that the value is measured (diameter) or the model's own (the thresholds
-    in its card).
+    To add one, add a field here: those of `SegmentParams` are made from these, and
+    from them the forms, the shell's options, the saved record and the site's table.
     """
 
-    diameter: float | None = Field(
-        default=None,
-        ge=3.0,
-        le=1000.0,
-        title="Diameter",
-        description="How wide a typical nucleus is, in pixels of the image. Auto "
-        "measures it on the image itself; set it if nuclei come out broken into "
-        "pieces (too small a value) or merged (too large a value).",
-        json_schema_extra={"unit": "px", "step": 1, "auto": "measured", "start": 20},
-    )
-    probability: float | None = Field(
-        default=None,
+    probability: float = Field(
+        default=0.5,
         ge=0.05,
         le=0.95,
         title="Probability",
         description="How sure the model must be that a pixel is nucleus. Lower finds "
         "dimmer nuclei and draws wider outlines; higher keeps only the clear ones.",
-        json_schema_extra={"step": 0.01, "auto": "the model's own"},
+        json_schema_extra={"step": 0.01},
     )
-    separation: float | None = Field(
-        default=None,
+    separation: float = Field(
+        default=0.6,
         ge=0.05,
         le=0.95,
         title="Separation",
         description="How readily touching nuclei are split. Higher splits more; lower "
         "it if single nuclei are cut in two.",
-        json_schema_extra={
-            "step": 0.01,
-            "advanced": True,
-            "auto": "the model's own",
-        },
+        json_schema_extra={"step": 0.01, "advanced": True},
     )
     min_area: int | None = Field(
         default=None,
@@ -57,19 +45,98 @@ class SegmentParams(Record):
         "leaves out specks much smaller than a typical nucleus.",
         json_schema_extra={"unit": "px²", "step": 1, "start": 30},
     )
-    min_confidence: float | None = Field(
-        default=None,
-        ge=0.0,
+    speck: float = Field(
+        default=0.06,
+        ge=0,
+        le=1,
+        title="Speck",
+        description="Without a minimum area, nuclei that cover less than this share of "
+        "a typical one are left out.",
+    )
+    min_confidence: float = Field(
+        default=0.0,
+        ge=0,
         le=0.95,
         title="Minimum confidence",
         description="Nuclei that are less likely than this to be true ones are left "
         "out. Higher leaves fewer false ones and misses more; 0 keeps them all.",
-        json_schema_extra={
-            "step": 0.01,
-            "advanced": True,
-            "auto": "the model's own",
-        },
+        json_schema_extra={"step": 0.01, "advanced": True},
     )
+
+    def smallest(self, diameter: float) -> int:
+        """Return the least area kept (pixels), for nuclei of a diameter (pixels)."""
+        if self.min_area is not None:
+            return self.min_area
+        return round(self.speck * math.pi / 4 * diameter**2)
+
+
+def as_asked(
+    kind: type[Record], base: type[Record], leave_out: Collection[str] = ()
+) -> type[Record]:
+    """Return a class with the same fields, each of which may be None.
+
+    Parameters
+    ----------
+    kind : type
+        Whose fields; None stands for a value of an instance of it.
+    base : type
+        What the new class is derived from; its fields come first.
+    leave_out : collection of str
+        Fields that are not taken over.
+    """
+    fields: dict[str, Any] = {}
+    for name, field in kind.model_fields.items():
+        if name in leave_out:
+            continue
+        low, high = limits(kind, name)
+        extra = field.json_schema_extra
+        about: Any = dict(extra) if isinstance(extra, dict) else {}
+        if field.default is not None:
+            about["auto"] = "the model's own"
+        fields[name] = (
+            Optional[field.annotation],  # noqa: UP045
+            Field(
+                default=None,
+                ge=low,
+                le=high,
+                title=field.title,
+                description=field.description,
+                json_schema_extra=about,
+            ),
+        )
+    return create_model(f"{kind.__name__}Asked", __base__=base, **fields)
+
+
+class _Sized(Record):
+    diameter: float | None = Field(
+        default=None,
+        ge=3.0,
+        le=1000.0,
+        title="Diameter",
+        description="How wide a typical nucleus is, in pixels of the image. Auto "
+        "measures it on the image itself; set it if nuclei come out broken into "
+        "pieces (too small a value) or merged (too large a value).",
+        json_schema_extra={"unit": "px", "step": 1, "auto": "measured", "start": 20},
+    )
+
+
+if TYPE_CHECKING:
+    _Thresholds = InstanceSettings
+else:
+    _Thresholds = as_asked(InstanceSettings, _Sized, leave_out=("speck",))
+
+
+class SegmentParams(_Thresholds):
+    """How to segment an image.
+
+    Its parameters are the diameter, the thresholds of `InstanceSettings` and whether
+    to be accurate. None means that the value is measured (diameter) or the model's own
+    (the thresholds in its card).
+    """
+
+    if TYPE_CHECKING:
+        diameter: float | None = None
+
     accurate: bool = Field(
         default=False,
         title="Accurate",

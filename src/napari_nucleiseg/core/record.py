@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import numbers
+import re
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import (
@@ -48,7 +49,7 @@ class Record(BaseModel):
         except ValidationError as e:
             errors = e.errors(include_url=False)
             text = " ".join(_sentence(type(self), error) for error in errors)
-            raise ValueError(text) from None
+            raise ValueError(printable(text)) from None
 
     @field_validator("*", mode="before")
     @classmethod
@@ -85,6 +86,11 @@ class Record(BaseModel):
         return cls(**values)
 
 
+def printable(text: str) -> str:
+    """Return a line of text without anything that a terminal would obey."""
+    return "".join(x if x.isprintable() else "\N{REPLACEMENT CHARACTER}" for x in text)
+
+
 def limits(kind: type[BaseModel], name: str) -> tuple[Any, Any]:
     """Return a field's least and largest value; None where there is no limit."""
     constraints = kind.model_fields[name].metadata
@@ -111,7 +117,8 @@ def _sentence(kind: type[BaseModel], error: ErrorDetails) -> str:
         low, high = limits(kind, str(error["loc"][0]))
         if len(error["loc"]) == 1 and low is not None and high is not None:
             text = f"Input should be between {low:g} and {high:g}"
-    text = text.replace("Input should", f"{name} must", 1)
+    text = re.sub(r"^\w+ should", "must", text)
+    text = f"{name} {text}" if text.startswith("must") else f"{name}: {text}"
     return f"{text}; received {_quoted(error['input'])}."
 
 

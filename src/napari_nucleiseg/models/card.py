@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import logging
-from dataclasses import dataclass, field
+import re
+import stat
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+
+from napari_nucleiseg.core.params import InstanceSettings
+from napari_nucleiseg.core.record import JsonTable, Record, printable
 from napari_nucleiseg.core.segment.confidence import Calibration
-from napari_nucleiseg.core.segment.instances import MAPS, InstanceSettings
+from napari_nucleiseg.core.segment.instances import MAPS
 from napari_nucleiseg.core.segment.size import working_range
 from napari_nucleiseg.models.verdict import Verdict
 
@@ -18,12 +21,81 @@ log = logging.getLogger(__name__)
 
 CARD_FILE = "card.json"
 
-_TEXTS = ("name", "title", "version", "license", "architecture", "normalisation")
-_TABLES = ("data", "training", "figures", "files")
+#: Bytes of a card, at most. The bundled model's has 30,000.
+MOST_CARD_BYTES = 2**24
+
+#: Characters in a model's name, at most.
+LONGEST_NAME = 64
+
+#: What a calibration may add to the log odds, at most: more is certain anyhow.
+_MOST_LOG_ODDS = 1000
+
+#: Names that mean a device on Windows, whatever stands behind a dot: a folder cannot
+#: have them there, and models go from one system to another.
+_DEVICES = {"con", "prn", "aux", "nul"} | {
+    f"{port}{digit}" for port in ("com", "lpt") for digit in range(10)
+}
 
 
-@dataclass(frozen=True)
-class ModelCard:
+def check_name(name: str) -> str:
+    """Return a model's name; raise ValueError if a model cannot have it."""
+    if not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{LONGEST_NAME - 1}}}", name):
+        raise ValueError(
+            f"A model's name must be 1 to {LONGEST_NAME} letters, digits, - or _; "
+            f"received {name!a}."
+        )
+    if name.casefold() in _DEVICES:
+        raise ValueError(
+            f"{name!r} is the name of a device on Windows, and cannot be a model's; "
+            "choose another."
+        )
+    return name
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(f"A text of one line is wanted; received {text!a}.")
+    return text
+
+
+def _in_order(span: tuple[float, float]) -> tuple[float, float]:
+    if span[0] > span[1]:
+        raise ValueError(f"The lesser diameter must come first; received {span}.")
+    return span
+
+
+def _calibration(values: Any) -> Any:
+    """Make it from a table, which checks it; it is no record itself."""
+    if not isinstance(values, dict):
+        return values
+    try:
+        made = Calibration(**values)
+    except (TypeError, OverflowError) as e:
+        raise ValueError(
+            f"A table of intercept, weights, fitted_on is wanted: {e}"
+        ) from e
+    for value in (made.intercept, *made.weights.values()):
+        if abs(value) > _MOST_LOG_ODDS:
+            raise ValueError(
+                f"Log odds must be between {-_MOST_LOG_ODDS} and {_MOST_LOG_ODDS}; "
+                f"received {value!r}."
+            )
+    return made
+
+
+Name = Annotated[str, AfterValidator(check_name)]
+Line = Annotated[str, AfterValidator(_one_line), Field(max_length=1000)]
+#: Of a nucleus, pixels. No image has nuclei outside.
+Diameter = Annotated[float, Field(ge=1, le=1000)]
+# JSON has no tuples: a list will do.
+Diameters = Annotated[
+    tuple[Diameter, Diameter], Field(strict=False), AfterValidator(_in_order)
+]
+Weights = Annotated[Calibration, BeforeValidator(_calibration)]
+Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+
+
+class ModelCard(Record):
     """What is written in a model folder's ``card.json``.
 
     Parameters
@@ -61,29 +133,25 @@ class ModelCard:
         File name to SHA-256, hexadecimal.
     """
 
-    name: str
-    title: str
-    version: str
-    license: str
-    channels: int
-    diameter: float
-    diameter_range: tuple[float, float]
+    name: Name
+    title: Line
+    version: Line
+    license: Line
+    channels: int = Field(ge=1, le=64)
+    diameter: Diameter
+    diameter_range: Diameters
     thresholds: InstanceSettings
-    maps: tuple[str, ...] = MAPS
-    architecture: str = "nuclei"
-    multiple: int = 32
-    normalisation: str = "each channel from its 1st to its 99.9th percentile to 0-1"
-    calibration: Calibration | None = None
-    data: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] = field(default_factory=dict)
-    working_diameter: float | None = None
-    working_range: tuple[float, float] | None = None
-    figures: dict[str, Any] = field(default_factory=dict)
-    files: dict[str, str] = field(default_factory=dict)
-
-    def to_json(self) -> str:
-        """Return the card as indented JSON."""
-        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+    maps: Annotated[tuple[Line, ...], Field(strict=False, min_length=1)] = MAPS
+    architecture: Line = "nuclei"
+    multiple: int = Field(default=32, ge=1, le=1024)
+    normalisation: Line = "each channel from its 1st to its 99.9th percentile to 0-1"
+    calibration: Weights | None = None
+    data: JsonTable = Field(default_factory=dict)
+    training: JsonTable = Field(default_factory=dict)
+    working_diameter: Diameter | None = None
+    working_range: Diameters | None = None
+    figures: JsonTable = Field(default_factory=dict)
+    files: dict[str, Sha256] = Field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> ModelCard:
@@ -96,66 +164,27 @@ class ModelCard:
         """
         path = folder / CARD_FILE
         try:
-            return cls.from_json(path.read_bytes(), str(path))
+            state = path.stat()
+            # A pipe would keep us waiting for ever.
+            if not stat.S_ISREG(state.st_mode) or state.st_size > MOST_CARD_BYTES:
+                raise ValueError(f"{path} is no plain file, or one of absurd size.")
+            return cls.parse(path.read_bytes(), str(path))
         except FileNotFoundError as e:
             raise ValueError(f"{folder} is not a model: it has no {CARD_FILE}.") from e
 
     @classmethod
-    def from_json(cls, text: bytes, where: str) -> ModelCard:
+    def parse(cls, text: bytes, where: str) -> Self:
         """Make a card from JSON; `where` it is from is said in messages.
 
         Raises
         ------
         ValueError
-            If it is not JSON, lacks a value, or has one of the wrong kind or unknown.
+            If it is not JSON, lacks a value, or has one that is refused or unknown.
         """
         try:
-            values = json.loads(text)
-            known = {spec.name for spec in dataclasses.fields(cls)}
-            if unknown := sorted(set(values) - known):
-                raise TypeError(
-                    f"it has the entry {unknown[0]!r}, which this version of "
-                    "napari-nucleiseg does not know"
-                )
-            values["thresholds"] = InstanceSettings(**values["thresholds"])
-            if values.get("calibration") is not None:
-                values["calibration"] = Calibration(**values["calibration"])
-            for name in ("diameter_range", "maps", "working_range"):
-                if values.get(name) is not None:
-                    values[name] = tuple(values[name])
-            card = cls(**values)
-            card._check_kinds()
-        except KeyError as e:
-            raise ValueError(f"{where} is not a model's card: it lacks {e}.") from e
-        except (TypeError, AttributeError, ValueError, RecursionError) as e:
-            raise ValueError(f"{where} is not a model's card: {e}.") from e
-        return card
-
-    def _check_kinds(self) -> None:
-        """Raise TypeError where a card read from a file holds the wrong kind."""
-        number = (int, float)
-        thresholds = dataclasses.asdict(self.thresholds)
-        if thresholds["min_area"] is None:
-            del thresholds["min_area"]
-        checks: list[tuple[str, Any, type | tuple[type, ...]]] = [
-            *((name, getattr(self, name), str) for name in _TEXTS),
-            *((name, getattr(self, name), dict) for name in _TABLES),
-            *(("maps", value, str) for value in self.maps),
-            ("channels", self.channels, int),
-            ("multiple", self.multiple, int),
-            ("diameter", self.diameter, number),
-            *(("diameter_range", value, number) for value in self.diameter_range),
-            *(("working_range", value, number) for value in self.working_range or ()),
-            ("working_diameter", self.working_diameter or 1.0, number),
-            *((name, value, number) for name, value in thresholds.items()),
-        ]
-        for name, value, kind in checks:
-            if not isinstance(value, kind) or isinstance(value, bool):
-                raise TypeError(f"{name} cannot be {value!r}")
-        for name in ("diameter_range", "working_range"):
-            span = getattr(self, name)
-            if span is not None and len(span) != 2:
-                raise TypeError(f"{name} cannot be {list(span)}")
+            return cls.from_json(text)
+        except ValueError as e:
+            raise ValueError(f"{where} is not a model's card: {e}") from e
 
 
 def format_card(card: ModelCard, folder: str, built_in: bool) -> str:
@@ -176,6 +205,10 @@ def format_card(card: ModelCard, folder: str, built_in: bool) -> str:
         Several lines.
     """
     low, high = working_range(card)
+    thresholds = ", ".join(
+        f"{name.replace('_', ' ')} {'auto' if value is None else f'{value:g}'}"
+        for name, value in card.thresholds
+    )
     lines = [
         f"{card.name} {card.version} ({'built in' if built_in else 'your own'})",
         f"  {card.title}",
@@ -183,9 +216,7 @@ def format_card(card: ModelCard, folder: str, built_in: bool) -> str:
         f"  folder       {folder}",
         f"  network      {card.architecture}: {', '.join(card.maps)}",
         f"  nuclei       {low:g} to {high:g} px wide as they are; others are scaled",
-        f"  thresholds   probability {card.thresholds.probability:g}, separation "
-        f"{card.thresholds.separation:g}, specks below "
-        f"{card.thresholds.speck:.0%} of a typical nucleus left out",
+        f"  thresholds   {thresholds}",
     ]
     if source := card.data.get("source"):
         lines.append(f"  trained on   {source}")
@@ -196,7 +227,7 @@ def format_card(card: ModelCard, folder: str, built_in: bool) -> str:
         except (KeyError, TypeError, ValueError, AttributeError) as e:
             log.warning("The %s of %s cannot be shown: %r", what, folder, e)
             lines.append(f"  {what:13}(of an unknown form)")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _format_training(training: dict[str, Any]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import shutil
 import stat
 import tempfile
@@ -13,9 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from napari_nucleiseg.io.atomic import write_whole
-from napari_nucleiseg.models.card import CARD_FILE, ModelCard
+from napari_nucleiseg.models.card import CARD_FILE, MOST_CARD_BYTES, ModelCard
+from napari_nucleiseg.models.keras_file import check_keras_file
 from napari_nucleiseg.models.registry import (
     REPORT_FOLDER,
+    TRAIN_FILE,
     Model,
     check_files,
     is_taken,
@@ -28,9 +29,9 @@ from napari_nucleiseg.models.registry import (
 #: How the name of an exported model ends.
 SUFFIX = ".nucleiseg"
 
-#: An exported model holds at most so many bytes (unpacked), so many of them in its
-#: card, and so many files. The bundled one has 8 MB in three.
-MOST_BYTES, MOST_CARD_BYTES, MOST_FILES = 2**30, 2**24, 5000
+#: An exported model holds at most so many bytes (unpacked), and so many files. The
+#: bundled one has 8 MB in three.
+MOST_BYTES, MOST_FILES = 2**30, 5000
 
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -84,12 +85,12 @@ def rename_model(model: Model, new_name: str) -> Model:
         taken = new_name.casefold() not in own_names and is_taken(new_name)
     if taken:
         raise NameTaken(new_name)
-    card = dataclasses.replace(model.card, name=new_name)
+    card = model.card.replace(name=new_name)
     fresh = model.folder / _NEW_CARD
     with _saying(f"{model.card.name} could not be renamed"):
         # The new card is written first: if the disk is full, nothing has happened yet.
         try:
-            fresh.write_text(card.to_json(), encoding="utf-8")
+            fresh.write_text(card.model_dump_json(indent=1), encoding="utf-8")
             model.folder.rename(folder)
         except OSError:
             fresh.unlink(missing_ok=True)
@@ -230,8 +231,10 @@ def import_model(
             if is_taken(new_name) and not (replace and _is_own(new_name)):
                 raise NameTaken(new_name)
             if new_name != card.name:
-                card = dataclasses.replace(card, name=new_name)
-                (fresh / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
+                card = card.replace(name=new_name)
+                (fresh / CARD_FILE).write_text(
+                    card.model_dump_json(indent=1), encoding="utf-8"
+                )
             put_in_place(fresh, folder)
     finally:
         if fresh is not None:
@@ -272,6 +275,8 @@ def _unpack(file: Path, folder: Path) -> ModelCard:
                     # No more than was announced comes out, and its CRC must fit.
                     shutil.copyfileobj(source, sink)
         check_files(Model(folder, card, False))
+        if TRAIN_FILE in card.files:
+            check_keras_file(folder / TRAIN_FILE)
     except (zipfile.BadZipFile, zlib.error, EOFError) as e:
         raise ValueError(f"{file} is not an exported model, or is damaged: {e}") from e
     except ValueError as e:
@@ -322,7 +327,7 @@ def _check_card(
     member = members.get(CARD_FILE)
     if member is None or member.file_size > MOST_CARD_BYTES:
         raise ValueError(f"It has no {CARD_FILE}, or one of absurd size.")
-    card = ModelCard.from_json(archive.read(member), f"The {CARD_FILE} in it")
+    card = ModelCard.parse(archive.read(member), f"The {CARD_FILE} in it")
     for name in members:
         of_report = name.startswith(f"{REPORT_FOLDER}/")
         if not of_report and name not in (CARD_FILE, *card.files):

@@ -159,6 +159,10 @@ class LitePredictor:
         return np.stack(out)
 
 
+#: Models kept in memory at most, for each may take hundreds of megabytes at work; those
+#: used last.
+MOST_LOADED = 3
+
 _loaded: dict[Path, LitePredictor] = {}
 _loading = threading.Lock()
 
@@ -182,8 +186,11 @@ def load_model(model: str | os.PathLike[str] = DEFAULT_MODEL) -> LitePredictor:
     """
     found = find_model(model)
     with _loading:
-        predictor = _loaded.get(found.folder)
+        predictor = _loaded.pop(found.folder, None)
         # The card holds the files' hashes too: any change reloads it.
         if predictor is None or predictor.model.card != found.card:
-            predictor = _loaded[found.folder] = LitePredictor(found)
+            predictor = LitePredictor(found)
+        _loaded[found.folder] = predictor
+        for folder in list(_loaded)[:-MOST_LOADED]:
+            del _loaded[folder]
         return predictor

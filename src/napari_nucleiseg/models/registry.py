@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import re
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
-from napari_nucleiseg.models.card import CARD_FILE, ModelCard
+from napari_nucleiseg.models.card import (
+    CARD_FILE,
+    LONGEST_NAME,
+    ModelCard,
+    check_name,
+)
 
 log = logging.getLogger(__name__)
 
@@ -112,9 +116,15 @@ def _look_up(model: str | os.PathLike[str]) -> Model:
             f"A model is given by its name or its folder; received {model!r}."
         )
     known = list_models()
-    for found in known:
-        if str(model) in (found.card.name, found.folder.name):
-            return found
+    named = [x for x in known if str(model) in (x.card.name, x.folder.name)]
+    if len(named) > 1:
+        folders = " and ".join(str(found.folder) for found in named)
+        raise ValueError(
+            f"{len(named)} models are named {str(model)!r}: {folders}. Give the folder "
+            "instead of the name."
+        )
+    if named:
+        return named[0]
     folder = Path(model).resolve()
     if folder.is_dir():
         same = [found for found in known if found.folder.resolve() == folder]
@@ -155,8 +165,12 @@ def is_taken(name: str) -> bool:
     """
     taken = {x for m in list_models() for x in (m.card.name, m.folder.name)}
     if models_folder().is_dir():
-        # A name has no dot: what is behind one marks a training's folder.
-        taken |= {path.name.partition(".")[0] for path in models_folder().iterdir()}
+        # A name has no dot: what is behind one marks a training's folder. Files such
+        # as speed.json are no models.
+        taken |= {
+            path.name.partition(".")[0] if path.is_dir() else path.name
+            for path in models_folder().iterdir()
+        }
     return name.casefold() in {x.casefold() for x in taken}
 
 
@@ -257,8 +271,10 @@ def save_model(
         for name, content in files.items():
             (fresh / name).write_bytes(content)
         hashes = {name: file_hash(fresh / name) for name in files}
-        card = replace(card, files=hashes)
-        (fresh / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
+        card = card.replace(files=hashes)
+        (fresh / CARD_FILE).write_text(
+            card.model_dump_json(indent=1) + "\n", encoding="utf-8"
+        )
         if report is not None:
             shutil.copytree(report, fresh / REPORT_FOLDER)
         put_in_place(fresh, folder)
@@ -294,19 +310,6 @@ def put_in_place(fresh: Path, folder: Path) -> None:
             old.rename(folder)
         raise
     shutil.rmtree(old, ignore_errors=True)
-
-
-#: Characters in a model's name, at most.
-LONGEST_NAME = 64
-
-
-def check_name(name: str) -> None:
-    """Raise ValueError if a model cannot have this name."""
-    if not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{LONGEST_NAME - 1}}}", name):
-        raise ValueError(
-            f"A model's name must be 1 to {LONGEST_NAME} letters, digits, - or _; "
-            f"received {name!r}."
-        )
 
 
 def check_target(folder: Path, name: str) -> None:

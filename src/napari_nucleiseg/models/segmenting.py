@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 
@@ -18,15 +19,10 @@ def segment(
     image: np.ndarray,
     model: str | os.PathLike[str] = DEFAULT_MODEL,
     *,
-    diameter: float | None = None,
-    probability: float | None = None,
-    separation: float | None = None,
-    min_area: int | None = None,
-    min_confidence: float | None = None,
-    accurate: bool = False,
     axes: str | None = None,
     channel: int | None = None,
     monitor: Monitor | None = None,
+    **params: Any,
 ) -> Segmentation:
     """Find the nuclei in an image.
 
@@ -39,18 +35,6 @@ def segment(
         stained tissue alike.
     model : str or path
         Name of a model, or a model folder.
-    diameter : float, optional
-        How wide a typical nucleus is, pixels; measured if not given.
-    probability : float, optional
-        How sure the model must be of a nucleus's pixel, 0.05-0.95.
-    separation : float, optional
-        How readily touching nuclei are split, 0.05-0.95.
-    min_area : int, optional
-        Smallest nucleus kept, pixels.
-    min_confidence : float, optional
-        Nuclei less likely than this to be true ones are left out, 0-0.95.
-    accurate : bool
-        Whether to look four times, flipped each way, and take the mean.
     axes : str, optional
         A letter for each axis of the image, such as ``"TCYX"``: Y, X, C for channels,
         S for the colours of RGB(A), any other for planes. Guessed from the shape if
@@ -60,6 +44,10 @@ def segment(
         colours.
     monitor : Monitor, optional
         Told of progress, and asked at every tile whether to stop.
+    **params
+        Any field of `core.params.SegmentParams`: ``diameter`` (pixels; measured if not
+        given), thresholds such as ``probability`` (the model's own if not given), and
+        ``accurate`` (whether to look four times, flipped each way).
 
     Returns
     -------
@@ -83,14 +71,7 @@ def segment(
     >>> result.labels.shape
     (360, 360)
     """
-    params = SegmentParams(
-        diameter=diameter,
-        probability=probability,
-        separation=separation,
-        min_area=min_area,
-        min_confidence=min_confidence,
-        accurate=accurate,
-    )
+    wanted = SegmentParams(**params)
     if monitor is not None and not all(
         callable(getattr(monitor, name, None)) for name in ("report", "should_stop")
     ):
@@ -101,7 +82,7 @@ def segment(
     return pipeline.segment(
         image,
         load_model(model),
-        params=params,
+        params=wanted,
         axes=axes,
         channel=channel,
         monitor=monitor,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from pydantic import Field, computed_field
+
+from napari_nucleiseg.core.record import Record
 
 #: A gain in the mean of AP@0.5 and AP@0.75 that is less than this is none.
 LEAST_GAIN = 0.005
 
 
-@dataclass(frozen=True)
-class Figures:
+class Figures(Record):
     """Figures of one model on the held-out images.
 
     Parameters
@@ -25,15 +26,15 @@ class Figures:
         Nuclei by their fate at IoU 0.5; see `core.score.fates`.
     """
 
-    AP50: float
-    AP75: float
-    mean_AP: float
-    nuclei: int
-    missed: int
-    false: int
-    merged: int
-    split: int
-    misshapen: int
+    AP50: float = Field(ge=0, le=1)
+    AP75: float = Field(ge=0, le=1)
+    mean_AP: float = Field(ge=0, le=1)
+    nuclei: int = Field(ge=0)
+    missed: int = Field(ge=0)
+    false: int = Field(ge=0)
+    merged: int = Field(ge=0)
+    split: int = Field(ge=0)
+    misshapen: int = Field(ge=0)
 
     @classmethod
     def collect(
@@ -66,8 +67,7 @@ ROWS = (
 )
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(Record):
     """Two models, side by side on the same held-out images.
 
     Parameters
@@ -85,7 +85,7 @@ class Verdict:
     new: Figures
     base: Figures | None
     base_name: str
-    images: int
+    images: int = Field(ge=0)
 
     @property
     def gain(self) -> float:
@@ -95,6 +95,7 @@ class Verdict:
             return after
         return after - (self.base.AP50 + self.base.AP75) / 2
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def better(self) -> bool:
         """Whether the new model is to be preferred."""
@@ -139,17 +140,7 @@ class Verdict:
         lines += [f"{a:20}{b:>{width}}{c:>10}" for a, b, c in self.rows()]
         return "\n".join(lines)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as a dictionary that JSON can hold."""
-        return {**dataclasses.asdict(self), "better": self.better}
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Verdict:
-        """Make it from `to_dict`'s dictionary."""
-        base = values["base"]
-        return cls(
-            new=Figures(**values["new"]),
-            base=None if base is None else Figures(**base),
-            base_name=values["base_name"],
-            images=values["images"],
-        )
+        """Make it from what `model_dump` gives, where ``better`` is found out anew."""
+        return cls(**{name: x for name, x in values.items() if name != "better"})

@@ -303,7 +303,7 @@ def main(arguments: list[str] | None = None) -> int:
         {
             "kept": outcome.model is not None,
             "folder": str(folder),
-            "verdict": outcome.verdict.to_dict(),
+            "verdict": outcome.verdict.model_dump(),
             "stopped": outcome.stopped,
             "problem": outcome.problem,
             "epochs": len(history),

@@ -346,7 +346,9 @@ def _judge(result: TrainResult, base: Model | None) -> Verdict:
     else:
         name = DEFAULT_MODEL
         first = score_crops(result.crops, load_model(name))[0]
-    return Verdict(result.best.figures, first, name, len(result.crops))
+    return Verdict(
+        new=result.best.figures, base=first, base_name=name, images=len(result.crops)
+    )
 
 
 def _saver(run: RunFolder, drawn: Drawing) -> Callable[[Training, bool], None]:

@@ -5,6 +5,7 @@ Import this module only to train or to export: it loads Keras, and to export Ten
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import keras
 import napari_nucleiseg
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.models.card import ModelCard
+from napari_nucleiseg.models.keras_file import check_keras_file
 from napari_nucleiseg.models.registry import (
     RUN_FILE,
     TRAIN_FILE,
@@ -47,9 +49,11 @@ def load_network(model: str | os.PathLike[str]) -> keras.Model:
     Raises
     ------
     ValueError
-        If there is no such model, or it is damaged.
+        If there is no such model, it is damaged, or its network holds code.
     """
-    return keras.models.load_model(find_model(model).folder / TRAIN_FILE, compile=False)
+    path = find_model(model).folder / TRAIN_FILE
+    check_keras_file(path)
+    return keras.models.load_model(path, compile=False)
 
 
 def save_network(
@@ -118,9 +122,13 @@ def save_network(
             "stopped_early": result.stopped,
             "minutes": result.history[-1]["minutes"] if result.history else 0.0,
             **({"problem": result.problem} if result.problem else {}),
-            **({"verdict": verdict.to_dict()} if verdict else {}),
+            **({"verdict": verdict.model_dump()} if verdict else {}),
             "history": [
-                {name: round(value, 5) for name, value in row.items()}
+                {
+                    # JSON has no NaN, such as the precision without nuclei is.
+                    name: round(value, 5) if math.isfinite(value) else None
+                    for name, value in row.items()
+                }
                 for row in result.history
             ],
         },

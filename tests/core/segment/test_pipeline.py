@@ -422,7 +422,9 @@ def test_the_models_thresholds_hold_unless_others_are_asked_for(nuclei, predicto
     own = InstanceSettings(probability=0.6, separation=0.4, min_area=3)
     predictor.change_spec(settings=own)
     result = segment(nuclei > 0, predictor, params=SegmentParams(separation=0.7))
-    assert result.settings == InstanceSettings(0.6, 0.7, 3)
+    assert result.settings == InstanceSettings(
+        probability=0.6, separation=0.7, min_area=3
+    )
     record = result.record()
     assert record["model"] == "bright"
     assert record["probability"] == 0.6

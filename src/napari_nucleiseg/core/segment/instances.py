@@ -28,10 +28,10 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import scipy.ndimage as ndi
+
+from napari_nucleiseg.core.params import InstanceSettings
 
 #: The order of the maps along the last axis of what a network returns.
 MAPS = ("nucleus", "distance", "contact")
@@ -97,39 +97,6 @@ def contact_map(labels: np.ndarray, window: int = CONTACT_WINDOW) -> np.ndarray:
         np.where(numbers == 0, top, numbers), window, mode="nearest"
     )
     return (lowest != top) & (highest != lowest)
-
-
-@dataclass(frozen=True)
-class InstanceSettings:
-    """Thresholds that turn maps into labels; a model's card holds its own.
-
-    Parameters
-    ----------
-    probability : float
-        A pixel is nucleus where the nucleus map is above this.
-    separation : float
-        Neighbouring basins stay apart where the pass between them is lower than
-        this share of the lower peak: higher splits more.
-    min_area : int or None
-        Nuclei with fewer pixels are dropped; None drops what covers less than `speck`
-        of a typical nucleus.
-    speck : float
-        Share of a typical nucleus's area, 0-1.
-    min_confidence : float
-        Nuclei whose calibrated confidence is below this are dropped, 0-1.
-    """
-
-    probability: float = 0.5
-    separation: float = 0.6
-    min_area: int | None = None
-    speck: float = 0.06
-    min_confidence: float = 0.0
-
-    def smallest(self, diameter: float) -> int:
-        """Return the least area kept (pixels), for nuclei of a diameter (pixels)."""
-        if self.min_area is not None:
-            return self.min_area
-        return round(self.speck * np.pi / 4 * diameter**2)
 
 
 #: Peaks of the distance map: highest within a square of this side (pixels), and at

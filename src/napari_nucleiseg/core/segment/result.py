@@ -147,10 +147,7 @@ class Segmentation:
         return {
             "model": self.model,
             "params": self.params.model_dump(),
-            "probability": self.settings.probability,
-            "separation": self.settings.separation,
-            "min_area": self.settings.min_area,
-            "min_confidence": self.settings.min_confidence,
+            **self.settings.model_dump(),
             "accurate": self.params.accurate,
             "diameter": round(float(self.diameter), 2),
             "scale": round(float(self.scale), 4),
@@ -181,11 +178,11 @@ def resolve_settings(
     """
     asked: dict[str, Any] = {
         name: value
-        for name in ("probability", "separation", "min_area", "min_confidence")
-        if (value := getattr(params, name)) is not None
+        for name in type(model).model_fields
+        if (value := getattr(params, name, None)) is not None
     }
-    chosen = replace(model, **asked)
-    return replace(chosen, min_area=chosen.smallest(diameter))
+    chosen = model.replace(**asked)
+    return chosen.replace(min_area=chosen.smallest(diameter))
 
 
 def relabel(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -225,7 +224,7 @@ class SegmentForm(QWidget):
         """Set the thresholds to the chosen model's own, and the diameter to Auto."""
         model = self.chosen_model()
         if model is not None:
-            own = asdict(model.card.thresholds)
+            own = model.card.thresholds.model_dump()
             own |= {"diameter": None, "accurate": False}
             self.form.set_values(own)
             self.more_form.set_values(own)
