@@ -1,4 +1,4 @@
-"""What the command says on the terminal: bars, lines, complaints."""
+"""What is printed on the terminal: progress bars, lines and error messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def complain(text: str) -> None:
 
 @contextlib.contextmanager
 def quiet_start() -> Iterator[None]:
-    """Keep the runtime's greeting, written by its C++ side, off the terminal."""
+    """Keep what LiteRT's C++ code prints at start off the terminal."""
     sys.stderr.flush()
     saved = os.dup(2)
     try:
@@ -109,7 +109,7 @@ class TrainMonitor:
 
     @contextlib.contextmanager
     def heeding_ctrl_c(self) -> Iterator[None]:
-        """While this lasts, the first Ctrl-C asks to stop, and the second gives up."""
+        """In this context, the first Ctrl-C asks to stop, and the second quits."""
         if threading.current_thread() is not threading.main_thread():
             yield  # signals are the main thread's
             return
@@ -124,7 +124,9 @@ class TrainMonitor:
         if self._stop:
             raise KeyboardInterrupt
         self._stop = True
-        self._write("Stopping; the best so far is kept. Ctrl-C again gives up.")
+        self._write(
+            "Stopping; the best epoch so far is kept. Ctrl-C again quits at once."
+        )
 
     def should_stop(self) -> bool:
         """Return whether Ctrl-C was pressed."""

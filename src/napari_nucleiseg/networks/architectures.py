@@ -30,7 +30,7 @@ KNOWN = (0.625, 1.8)
 
 
 class PretrainedWeightsError(OSError):
-    """Weights learnt elsewhere, to start from, cannot be had."""
+    """Pretrained weights are neither on this computer nor can they be downloaded."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,12 @@ class Architecture:
         Longest side of a tile it runs on, pixels: the longer, the less of an image
         is seen twice, and the more memory it takes.
     best : float
-        The diameter that nuclei are best brought to, as a share of the diameter it
-        is trained at.
+        The diameter that nuclei are best scaled to, as a share of the diameter it is
+        trained at.
     left : tuple of float
         The diameters that are left as they are, as such shares.
     pretrained : bool
-        Whether it can start from weights learnt elsewhere.
+        Whether it can start from pretrained weights.
     seconds_per_megapixel : float
         Time to train on a million pixels on one processor core, for the first
         estimate: measured on two cores of a 2.5 GHz server.
@@ -101,8 +101,8 @@ class Architecture:
         Parameters
         ----------
         pretrained : bool
-            Whether to start from weights learnt elsewhere, if it is made for that;
-            the part that has them is frozen.
+            Whether to start from pretrained weights, if it is made for that; the part
+            that has them is frozen.
         fetch : bool
             False leaves those weights out, for a caller that goes on to set all the
             network's weights: what learns and what is frozen is the same.

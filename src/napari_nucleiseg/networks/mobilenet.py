@@ -80,7 +80,7 @@ def build_mobilenet_unet(*, pretrained: bool = True, fetch: bool = True) -> kera
     import keras
     from keras import layers
 
-    # First: where they cannot be had there is nothing to build.
+    # First: without them there is nothing to build.
     weights = _imagenet_weights(fetch_weights()) if pretrained and fetch else None
     image = layers.Input((None, None, 3), name="image")
     x = layers.Rescaling(2.0, offset=-1.0, name="rescale")(image)
@@ -125,8 +125,8 @@ def _imagenet_weights(path: Path) -> list:
         ).get_weights()
     except (OSError, ValueError, KeyError) as e:
         raise PretrainedWeightsError(
-            f"{path} is not the file of MobileNetV2 weights it should be ({e}). "
-            "Delete it to have it fetched again, or train without pretrained weights "
+            f"{path} is not the file of MobileNetV2 weights it should be ({e}). Delete "
+            "it to download it again, or train without pretrained weights "
             "(pretrained=False, --no-pretrained)."
         ) from e
 
@@ -161,7 +161,7 @@ def fetch_weights() -> Path:
         )
     except (OSError, ValueError) as e:
         raise PretrainedWeightsError(
-            "The encoder's ImageNet weights could not be fetched from "
+            "The encoder's ImageNet weights could not be downloaded from "
             f"{WEIGHTS_FOLDER}{WEIGHTS_FILE} to {folder} ({e}). Put the file there by "
             "hand, or train without pretrained weights (pretrained=False, "
             "--no-pretrained)."

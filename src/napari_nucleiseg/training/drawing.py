@@ -53,7 +53,7 @@ class Drawing:
             )
 
     def finish(self, result: TrainResult, title: str) -> None:
-        """Draw what came of it: the whole history, and the best network's report."""
+        """Draw the whole history, and the report of the best network."""
         write_history(self._folder, result.history)
         if result.best is not None:
             write_report(self._folder, result.crops, result.best.predicted, title=title)

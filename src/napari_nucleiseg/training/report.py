@@ -1,4 +1,4 @@
-"""What a training leaves to look at: curves, pictures, tables (no Keras here).
+"""The report of a training: curves, pictures and tables (no Keras here).
 
 Everything goes into one folder: ``history.csv``, ``curves.png``, ``panels/``,
 ``tensorboard/``, ``report.txt``, ``report.json`` and ``confusion_matrix.png``. Each
@@ -274,7 +274,6 @@ def write_report(
 
 
 def _format_nuclei(figures: Mapping[str, Any]) -> list[str]:
-    """Return the figures per nucleus as lines of text."""
     mean, pooled = figures["per_image_mean"], figures["pooled"]
     rows = [
         (f"AP at IoU {t}", mean["AP"][t], pooled["AP"][t])
