@@ -162,3 +162,25 @@ def test_other_axes_than_the_data_can_have_are_refused(model):
         channel_choices(layer, "TYX")
     (choice,) = channel_choices(layer, "tzyx")
     assert choice.axes == "TZYX"
+
+
+def test_the_axes_are_shown_and_can_be_changed(docked):
+    viewer, widget = docked.viewer, docked.widget
+    image = viewer.add_image(np.zeros((3, 2, 40, 50)), name="lapse")
+    axes, channels = widget.inputs.axes, widget.inputs.channel_box
+    assert axes.native.isVisible()
+    assert axes.value == "QQYX"
+    axes.value = "TC"
+    assert not widget.run_button.isEnabled()
+    assert "4 axes (3 × 2 × 40 × 50)" in widget.run_button.toolTip()
+    axes.value = "tcyx"
+    assert widget.run_button.isEnabled()
+    offered = [channels.itemText(i) for i in range(channels.count())]
+    assert offered == ["Channel 0", "Channel 1", "Every plane"]
+    assert widget.inputs.chosen_channel().axes == "TCYX"
+    viewer.add_image(np.zeros((40, 50)), name="flat")
+    widget.inputs.image_box.setCurrentText("flat")
+    assert not axes.native.isVisible()
+    widget.inputs.image_box.setCurrentText("lapse")
+    assert axes.value == "tcyx"  # as it was set for this layer
+    assert widget.chosen_layer() == image

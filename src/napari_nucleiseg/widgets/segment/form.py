@@ -13,8 +13,9 @@ from superqt import QCollapsible
 
 from napari_nucleiseg.core.params import SegmentParams
 from napari_nucleiseg.models.registry import Model, list_models
+from napari_nucleiseg.widgets.shared.axes import AxesEdit
 from napari_nucleiseg.widgets.shared.controls import combo, unwrapped
-from napari_nucleiseg.widgets.shared.layers import ChannelChoice, channel_choices
+from napari_nucleiseg.widgets.shared.layers import ChannelChoice
 from napari_nucleiseg.widgets.shared.param_form import ParamForm
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class SegmentForm(QWidget):
             "Which channel shows the nuclei. “Every plane” takes the image for a "
             "stack or time-lapse, and does each plane by itself."
         )
+        self.axes = AxesEdit()
         self.model_box = combo("The trained network to use.")
         self.model_line = QLabel()
         self.model_line.setWordWrap(True)
@@ -76,8 +78,10 @@ class SegmentForm(QWidget):
         top = QFormLayout()
         top.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self._channel_label = QLabel("Channel")
+        self._axes_label = QLabel(self.axes.label)
         for text, box in (
             (QLabel("Image"), self.image_box),
+            (self._axes_label, self.axes.native),
             (self._channel_label, self.channel_box),
             (QLabel("Model"), self.model_box),
         ):
@@ -113,6 +117,7 @@ class SegmentForm(QWidget):
         self.channel_box.currentIndexChanged.connect(
             lambda *_: self.source_changed.emit()
         )
+        self.axes.changed.connect(self._offer_channels)
         self.model_box.currentIndexChanged.connect(self._on_model_chosen)
         self.reset_button.clicked.connect(self.reset_values)
         self.form.param_changed.connect(self.value_changed.emit)
@@ -171,8 +176,12 @@ class SegmentForm(QWidget):
                 self.image_box.setCurrentIndex(index)
 
     def _on_image_chosen(self, *_: object) -> None:
-        layer = self.chosen_layer()
-        choices = channel_choices(layer) if layer is not None else []
+        self.axes.follow(self.chosen_layer())
+        self._axes_label.setVisible(not self.axes.native.isHidden())
+        self._offer_channels()
+
+    def _offer_channels(self, *_: object) -> None:
+        choices = self.axes.choices()
         before = [self.channel_box.itemData(i) for i in range(self.channel_box.count())]
         if choices != before:
             self.channel_box.blockSignals(True)

@@ -178,6 +178,8 @@ class SegmentWidget(QWidget):
             reason = ""
         elif self.chosen_layer() is None:
             reason = _NO_IMAGE
+        elif self.inputs.axes.error:
+            reason = self.inputs.axes.error
         else:
             reason = "" if self.chosen_model() else NO_MODEL
         self.run_button.setText("Cancel" if running else "Segment")
