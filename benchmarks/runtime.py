@@ -21,10 +21,11 @@ from ai_edge_litert.interpreter import Interpreter
 from accuracy import figures
 from napari_nucleiseg.core.score.matching import score_image
 from napari_nucleiseg.core.segment import pipeline
+from napari_nucleiseg.io.splits import read_split
 from napari_nucleiseg.models.predictor import LitePredictor
 from napari_nucleiseg.models.registry import DEFAULT_MODEL, find_model
 from napari_nucleiseg.networks.export import _frozen
-from napari_nucleiseg.training.recipes import RECIPES, read_split
+from napari_nucleiseg.training.recipes import RECIPES
 from napari_nucleiseg.training.sampler import PatchSampler
 from napari_nucleiseg.training.saving import load_network
 

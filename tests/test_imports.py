@@ -45,6 +45,7 @@ def loaded_after(code, *watched):
         "napari_nucleiseg.training.rehearsal",
         "napari_nucleiseg.training.report",
         "napari_nucleiseg.io.pairs",
+        "napari_nucleiseg.io.splits",
     ],
 )
 def test_importing_loads_nothing_heavy(module):

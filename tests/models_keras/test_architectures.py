@@ -94,7 +94,7 @@ def test_its_skip_connections(frozen):
         assert joined[1] is frozen.get_layer(name).output
 
 
-@pytest.mark.parametrize("sides", [(32, 32), (128, 128), (64, 96)])
+@pytest.mark.parametrize("sides", [(32, 32), (64, 96)])
 def test_any_tile_of_its_multiple(frozen, sides):
     maps = frozen.predict_on_batch(np.ones((2, *sides, 3), np.float32))
     assert maps.shape == (2, *sides, 2)

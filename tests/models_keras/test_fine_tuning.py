@@ -1,4 +1,3 @@
-import dataclasses
 import json
 
 import numpy as np
@@ -7,12 +6,9 @@ import pytest
 from napari_nucleiseg import segment
 from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.models.registry import find_model
-from napari_nucleiseg.networks.architectures import ARCHITECTURES
-from napari_nucleiseg.networks.nuclei import NUCLEI
 from napari_nucleiseg.training import saving
 from napari_nucleiseg.training.run import train, train_on_pairs
 from napari_nucleiseg.training.run_folder import RunFolder
-from napari_nucleiseg.training.saving import load_network
 
 
 def paths_in(folder):
@@ -73,22 +69,6 @@ def test_going_on_from_the_bundled_model_starts_where_it_is(
     assert card.training["base"] == "nuclei"
     assert card.thresholds == base.settings
     assert card.multiple == 32
-
-
-def test_without_a_base_it_starts_from_scratch(
-    tiny, quick, pairs, validation, tmp_path, monkeypatch
-):
-    small = dataclasses.replace(NUCLEI, builder=lambda: tiny)
-    monkeypatch.setitem(ARCHITECTURES, "nuclei", small)
-    params = quick.replace(epochs=1, steps_per_epoch=1)
-    outcome = train(pairs, validation, tmp_path / "mine", base=None, params=params)
-    model = outcome.model
-    # There is nothing it could be no better than, but it is said how it compares.
-    assert outcome.verdict.base_name == "nuclei"
-    assert not outcome.verdict.better
-    assert model.card.training["base"] is None
-    assert model.card.title
-    assert load_network(model.folder).count_params() == tiny.count_params()
 
 
 def test_stopping_saves_what_there_is(

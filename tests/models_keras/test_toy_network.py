@@ -53,7 +53,9 @@ def toy():
     del ARCHITECTURES["toy"]
 
 
-def test_it_is_trained_saved_and_used_by_its_name(pairs, validation, quick, tmp_path):
+def test_it_is_trained_from_scratch_saved_and_used_by_its_name(
+    pairs, validation, quick, tmp_path
+):
     params = quick.replace(epochs=1, steps_per_epoch=1)
     outcome = train(
         pairs,
@@ -67,6 +69,11 @@ def test_it_is_trained_saved_and_used_by_its_name(pairs, validation, quick, tmp_
     assert row["loss"] > 0
     card = outcome.model.card
     assert (card.architecture, card.maps) == ("toy", TOY.maps)
+    assert card.title
+    # From scratch there is no base; it is compared with the built-in model, and kept.
+    assert card.training["base"] is None
+    assert outcome.verdict.base_name == "nuclei"
+    assert not outcome.verdict.better
     result = segment(pairs[0].image, tmp_path / "mine", diameter=20)
     assert result.labels.shape == pairs[0].image.shape
 

@@ -12,13 +12,13 @@ from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.monitor import Progress
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.io.sample_data import load_sample
+from napari_nucleiseg.io.splits import read_split
 from napari_nucleiseg.networks.architectures import ARCHITECTURES
 from napari_nucleiseg.training.recipes import (
     RECIPES,
     Recipe,
     Stage,
     find_recipe,
-    read_split,
 )
 from napari_nucleiseg.training.run_folder import Order, RunFolder
 

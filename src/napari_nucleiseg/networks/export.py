@@ -1,4 +1,4 @@
-"""A trained network as files: what runs it, and what training goes on from.
+"""A trained network as files: one to run it, and one to train it further.
 
 Import this module only to train or to export: it loads Keras, and to export TensorFlow.
 """

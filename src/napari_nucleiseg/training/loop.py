@@ -25,7 +25,11 @@ from napari_nucleiseg.training.checkpoint import TrainState
 from napari_nucleiseg.training.sampler import PatchSampler
 from napari_nucleiseg.training.schedule import AVERAGE_EVERY, Average, Schedule
 from napari_nucleiseg.training.specs import spec_for
-from napari_nucleiseg.training.validation import Evaluation, HeldOut, NetworkPredictor
+from napari_nucleiseg.training.validation import (
+    Evaluation,
+    NetworkPredictor,
+    ValidationSet,
+)
 
 #: Validation patches drawn, the same ones after every epoch: for short epochs and
 #: for long ones.
@@ -198,7 +202,7 @@ class Training:
             for some in sets
         ]
         few, many = VALIDATION_PATCHES
-        self._held_out = HeldOut(
+        self._validation = ValidationSet(
             validation,
             patches=many if params.steps_per_epoch >= 100 else few,
             design=architecture,
@@ -218,7 +222,7 @@ class Training:
         network.optimizer.build(network.trainable_variables)
         self.average = Average(network, params.ema_momentum, blend=blend)
         self.schedule = Schedule(params)
-        self.result = TrainResult(network, crops=self._held_out.crops)
+        self.result = TrainResult(network, crops=self._validation.crops)
         self.best_weights = network.get_weights()
         self.minutes = 0.0
         self.seconds_per_megapixel = 0.0
@@ -232,7 +236,7 @@ class Training:
             )
             return float(ops.convert_to_numpy(ops.mean(value)))
 
-        return self._held_out.evaluate(self._predictor, loss)
+        return self._validation.evaluate(self._predictor, loss)
 
     def state(self) -> TrainState:
         """Return what is needed to resume from here."""

@@ -141,7 +141,7 @@ def save_network(
 
 
 def _brief(card: ModelCard) -> dict[str, Any]:
-    """Return what a model's training was, for the card of one that goes on from it."""
+    """Return what a model's training was, for the card of one made from it."""
     kept = ("params", "made_with", "best_epoch", "history", "verdict")
     return {"name": card.name} | {
         name: card.training[name] for name in kept if name in card.training

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def spec_for(
     architecture: str, diameter: float | None = None, base: ModelCard | None = None
 ) -> NetworkSpec:
-    """Return what a network is made for, and one that goes on from another.
+    """Return what a network is made for, or one that is trained further.
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ def spec_for(
         Nuclear diameter it is trained at, pixels; by default the base's, or
         `DIAMETER`.
     base : ModelCard, optional
-        What it goes on from: its thresholds are kept, and trained at the same
-        diameter, it is used at the same diameters.
+        The model that is trained further: its thresholds are kept and, if it is
+        trained at the same diameter, the diameters it is used at.
     """
     design = find_architecture(architecture)
     if base is not None and diameter in (None, base.diameter):

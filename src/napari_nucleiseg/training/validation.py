@@ -1,9 +1,10 @@
-"""How a network does on what was held out of its training (NumPy; any network)."""
+"""How a network does on the validation images (NumPy; any network)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -38,13 +39,13 @@ class NetworkPredictor:
         self.run, self.spec = run, spec
 
     def predict(self, tiles: np.ndarray) -> np.ndarray:
-        """Turn tiles into the three standard maps."""
+        """Turn tiles into the maps that nuclei are separated by."""
         return complete_maps(self.run(tiles), self.spec.maps)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one look at the held-out images gave.
+    """What one evaluation on the validation images gave.
 
     Parameters
     ----------
@@ -53,7 +54,7 @@ class Evaluation:
     figures : Figures
         For the verdict.
     predicted : list of numpy.ndarray
-        Labels of each crop, in the order of `HeldOut.crops`.
+        Labels of each crop, in the order of `ValidationSet.crops`.
     """
 
     row: dict[str, float]
@@ -61,8 +62,8 @@ class Evaluation:
     predicted: list[np.ndarray]
 
 
-class HeldOut:
-    """Held-out images, as fixed patches for the loss and as crops for the nuclei.
+class ValidationSet:
+    """Validation images, as fixed patches for the loss and as crops for the nuclei.
 
     The crops are segmented as a user's image is, by `core.segment.pipeline.segment`
     with the diameter measured, so that the figures are those a user will see.
@@ -75,8 +76,8 @@ class HeldOut:
         Patches to draw for the loss; the same ones every time.
     design : Architecture
         Of the network: which targets its loss takes.
-    channels, patch_size, diameter, own_scale
-        See `PatchSampler`.
+    **cut
+        How they are cut; see `PatchSampler`.
     """
 
     def __init__(
@@ -85,20 +86,9 @@ class HeldOut:
         *,
         patches: int,
         design: Architecture,
-        channels: int,
-        patch_size: int,
-        diameter: float,
-        own_scale: float = 0.5,
+        **cut: Any,
     ) -> None:
-        sampler = PatchSampler(
-            pairs,
-            channels=channels,
-            patch_size=patch_size,
-            diameter=diameter,
-            augmentation=0.0,
-            own_scale=own_scale,
-            targets=design.targets,
-        )
+        sampler = PatchSampler(pairs, augmentation=0.0, targets=design.targets, **cut)
         self.x, self.y, _ = sampler.batch(patches, 0)
         self._truth = design.targets.index("nucleus")
         self.crops = choose_crops(pairs)
@@ -178,7 +168,7 @@ def choose_crops(pairs: Sequence[Pair]) -> list[Pair]:
     Parameters
     ----------
     pairs : sequence of Pair
-        Held-out images.
+        Validation images.
 
     Returns
     -------
