@@ -24,7 +24,6 @@ from napari_nucleiseg.core.segment import pipeline
 from napari_nucleiseg.io.splits import read_split
 from napari_nucleiseg.models.predictor import LitePredictor
 from napari_nucleiseg.models.registry import DEFAULT_MODEL, find_model
-from napari_nucleiseg.networks.export import _frozen
 from napari_nucleiseg.training.recipes import RECIPES
 from napari_nucleiseg.training.sampler import PatchSampler
 from napari_nucleiseg.training.saving import load_network
@@ -72,7 +71,9 @@ def build_variants(model: str, patches: np.ndarray, folder: Path) -> dict:
     import tf2onnx
 
     network = load_network(model)
-    call = _frozen(network)
+    shape = (1, None, None, network.input_shape[-1])
+    function = tf.function(lambda image: network(image, training=False))
+    call = function.get_concrete_function(tf.TensorSpec(shape, tf.float32))
 
     def convert(**settings: object) -> bytes:
         converter = tf.lite.TFLiteConverter.from_concrete_functions([call])
@@ -101,7 +102,6 @@ def build_variants(model: str, patches: np.ndarray, folder: Path) -> dict:
     }.items():
         content = convert(**settings)
         found[name] = (lite(content), len(content) / 1e6)
-    shape = (1, None, None, network.input_shape[-1])
     proto, _ = tf2onnx.convert.from_keras(
         network, [tf.TensorSpec(shape, tf.float32, name="image")], opset=17
     )
