@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from napari_nucleiseg.core.segment.instances import MAPS
 from napari_nucleiseg.networks.architectures import Architecture, register
 from napari_nucleiseg.networks.losses import nuclei_loss
 from napari_nucleiseg.networks.optimizers import adamw
 
 if TYPE_CHECKING:
     import keras
+
+#: What it returns, and learns; see `core.segment.instances`.
+MAPS = ("nucleus", "distance", "contact")
 
 #: Filters from the finest level (half the image's resolution) to the coarsest.
 FILTERS = (24, 48, 96, 128, 192)
