@@ -29,7 +29,9 @@ def test_stages_follow_each_other_into_one_model(tmp_path, monkeypatch):
         tifffile.imwrite(
             tmp_path / "masks" / f"{name}.tif", sample.labels[part].astype(np.uint16)
         )
-    quick = TrainParams(epochs=1, steps_per_epoch=1, batch_size=1, patch_size=64)
+    quick = TrainParams(
+        epochs=1, steps_per_epoch=1, batch_size=1, patch_size=64, rehearsal=0.0
+    )
     recipe = Recipe(
         name="quick",
         title="Quick",
