@@ -68,7 +68,7 @@ def decode_tiff(
     Raises
     ------
     BadImageFile
-        If the file is damaged, cut short, too large or has no such series.
+        If the file is damaged, truncated, too large or has no such series.
     MemoryError
         If the image does not fit into this computer's memory.
     """
@@ -149,11 +149,12 @@ def _check_whole(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> No
         for page in series:
             if page is None:
                 raise BadImageFile("lacks images that its metadata name")
-            segments, size = math.prod(page.chunked), page.parent.filehandle.size
-            if not page.is_contiguous and len(page.dataoffsets) < segments:
+            offsets, counts = page.dataoffsets, page.databytecounts
+            segments = 1 if page.is_contiguous else math.prod(page.chunked)
+            if len(offsets) < segments or len(offsets) != len(counts):
                 raise BadImageFile("is damaged: it does not say where its pixels are")
-            places = zip(page.dataoffsets, page.databytecounts, strict=True)
-            ends += [(offset + count, size) for offset, count in places]
+            size = page.parent.filehandle.size
+            ends += [(o + n, size) for o, n in zip(offsets, counts, strict=True)]
     if any(end > size for end, size in ends) or _is_cut_short(tiff):
         raise BadImageFile("is truncated: not all of it is there")
 

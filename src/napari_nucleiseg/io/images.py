@@ -68,7 +68,7 @@ def read_image(
     Raises
     ------
     ValueError
-        If the file is of another kind, damaged, cut short, too large, or has no such
+        If the file is of another kind, damaged, truncated, too large, or has no such
         series.
     OSError
         If it cannot be read at all.
