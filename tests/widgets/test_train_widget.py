@@ -1,9 +1,11 @@
 """The real training widget in a real napari window, used as a biologist would."""
 
 import os
+import shutil
 import signal
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,8 +17,14 @@ from qtpy.QtWidgets import QMessageBox
 
 from napari_nucleiseg.core.score.matching import score_image
 from napari_nucleiseg.io.sample_data import load_sample
-from napari_nucleiseg.models.registry import find_model
+from napari_nucleiseg.models.registry import (
+    RUN_FILE,
+    find_model,
+    models_folder,
+    save_model,
+)
 from napari_nucleiseg.training.run_folder import RunFolder
+from napari_nucleiseg.widgets.shared.layers import ERRORS_OF
 
 from .conftest import wait_until_done
 
@@ -80,11 +88,11 @@ def test_a_user_trains_stops_and_segments(trainer, qtbot):
     assert [row.image.name for row in widget.form.sources.rows] == ["large", "small"]
     assert "nuclei in 2 images" in widget.form.check_line.text()
     assert "on this computer" in widget.form.estimate_line.text()
-    widget.form.name_edit.setText("mine")
+    widget.form.name_edit.value = "mine"
     click(qtbot, widget.train_button)
     assert widget.stop_button.isVisible()
     assert not widget.form.isEnabled()
-    assert widget.progress.isVisible()
+    assert widget.progress.native.isVisible()
     wait_for_epochs(qtbot, widget, 2)
     assert widget.curves.isVisible()
     assert widget.curves.rows[-1]["val_loss"] > 0
@@ -245,13 +253,13 @@ def test_the_button_says_why_it_cannot_train(models, viewer, qtbot):
         layer.paint((40 if i % 2 else 70, 10 * i), i)
     qtbot.waitUntil(lambda: "8 nuclei" in widget.form.check_line.text(), timeout=20_000)
     assert widget.train_button.isEnabled()
-    widget.form.name_edit.setText("")
+    widget.form.name_edit.value = ""
     assert widget.train_button.toolTip() == "Give the new model a name."
 
 
 def test_a_name_that_will_not_do_is_said(trainer, qtbot, models):
     widget = trainer.widget
-    widget.form.name_edit.setText("my model!")
+    widget.form.name_edit.value = "my model!"
     click(qtbot, widget.train_button)
     wait_for_end(qtbot, widget)
     assert "1 to 64 letters, digits" in widget.message_line.text()
@@ -280,8 +288,8 @@ def test_only_what_lies_in_the_region_is_known(trainer, qtbot):
     sources.remove_row(sources.rows[1])
     corners = np.array([[20, 20], [20, 120], [150, 120], [150, 20]])
     viewer.add_shapes([corners], shape_type="polygon", name="done")
-    sources.labelled_box.setCurrentIndex(sources.labelled_box.findData("region"))
-    sources.region_box.setCurrentIndex(sources.region_box.findText("done"))
+    sources.labelled_box.value = "region"
+    sources.region_box.value = viewer.layers["done"]
     from napari_nucleiseg.widgets.train.regions import read_sources
 
     (pair,), findings = read_sources(sources.sources())
@@ -291,7 +299,7 @@ def test_only_what_lies_in_the_region_is_known(trainer, qtbot):
     inside = pair.known[22:148, 22:118]
     # All of it but nuclei that end at its edge.
     assert inside[pair.labels[22:148, 22:118] == 0].all()
-    sources.labelled_box.setCurrentIndex(sources.labelled_box.findData("painted"))
+    sources.labelled_box.value = "painted"
     (pair,), _ = read_sources(sources.sources())
     assert pair.known[pair.labels > 0].all()
     assert not pair.known.all()
@@ -362,7 +370,7 @@ def test_no_code_of_the_current_folder_is_run(trainer, qtbot, monkeypatch, tmp_p
     click(qtbot, widget.train_button)
     # By then everything is imported but Keras.
     qtbot.waitUntil(
-        lambda: "Keras" in widget.progress.line.text() or not widget.is_training,
+        lambda: "Keras" in widget.progress.line.value or not widget.is_training,
         timeout=PATIENCE,
     )
     assert widget.is_training, widget.message_line.text()
@@ -390,3 +398,77 @@ def test_a_training_of_another_window_is_left_alone(models, viewer, qtbot, monke
     qtbot.waitUntil(panel.resume_button.isVisible, timeout=10_000)
     assert "was interrupted" in panel.line.text()
     assert panel.discard_button.isVisible()
+
+
+def make_model(name):
+    card = find_model().card.model_copy(update={"name": name})
+    save_model(models_folder() / name, card, {RUN_FILE: name.encode()})
+
+
+def test_what_is_typed_and_chosen_stays_when_the_models_change(models, viewer):
+    make_model("mine")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-nucleiseg", TITLE)
+    form, panel = widget.form, widget.models_panel
+    form.base_box.value = next(
+        m for m in form.base_box.choices if m == find_model("mine")
+    )
+    form.form.set_values({"epochs": 77})
+    form.name_edit.value = "half a na"
+    make_model("another")
+    panel.changed.emit({})
+    assert form.base_box.current_choice == "mine"
+    assert form.name_edit.value == "half a na"
+    (models / "mine").rename(models / "yours")
+    make_model("yours")
+    panel.changed.emit({"mine": "yours"})
+    assert form.base_box.current_choice == "yours"
+    assert form.form.values()["epochs"] == 77
+    # Of a model that is gone nothing can be kept.
+    shutil.rmtree(models / "yours")
+    panel.changed.emit({})
+    assert form.base_box.current_choice == "nuclei"
+    assert form.name_edit.value == "half a na"
+    # A name that was only proposed is replaced when it is taken.
+    form.propose_name()
+    assert form.name_edit.value == "my-nuclei"
+    make_model("my-nuclei")
+    panel.changed.emit({})
+    assert form.name_edit.value == "my-nuclei-2"
+
+
+def test_it_fits_a_small_window_whatever_is_said(trainer, qtbot):
+    viewer, widget = trainer.viewer, trainer.widget
+    viewer.window.resize(1000, 600)
+    width = widget.width()
+    url = "https://storage.example.com/" + "mobilenet_v2_weights/" * 12 + "no_top.h5"
+    viewer.layers["large"].name = "a name as microscopes write it " * 4
+    widget.form.sources.set_folder(Path("/") / ("long" * 60))
+    for line in (widget.message_line, widget.models_panel.message, widget.waiting.line):
+        line.setText(f"It could not be fetched from {url}.")
+        line.show()
+    assert url in widget.message_line.text()
+    widget.form.advanced.expand(animate=False)
+    viewer.window.add_plugin_dock_widget("napari-nucleiseg", "Score nuclei labels")
+    qtbot.wait(200)
+    assert widget.width() <= max(width, 400)
+    assert viewer.window._qt_window.width() <= 1000
+    assert viewer.window._qt_window.height() <= 600
+    assert widget.widget().width() <= widget.viewport().width()
+    # Nothing is squeezed: what does not fit is scrolled to.
+    box = widget.form.form["epochs"].native
+    assert box.height() >= box.sizeHint().height()
+    assert widget.verticalScrollBar().maximum() > 0
+    image_box = widget.form.sources.rows[0].image_box
+    assert "a name as microscopes" in image_box.native.toolTip()
+
+
+def test_errors_of_a_score_are_no_labels(trainer):
+    viewer, widget = trainer.viewer, trainer.widget
+    errors = viewer.add_labels(
+        viewer.layers["large nuclei"].data,
+        name="large errors",
+        metadata={ERRORS_OF: "x"},
+    )
+    row = widget.form.sources.add_row()
+    assert errors not in row.labels_box.choices
+    assert row.labels_layer is not errors

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from napari.layers import Labels
-from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QFormLayout,
-    QLabel,
-    QLineEdit,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from magicgui.widgets import CheckBox, Container, LineEdit
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_nucleiseg.core.labels.checking import Check
@@ -26,10 +19,10 @@ from napari_nucleiseg.models.registry import (
     list_models,
     unique_name,
 )
-from napari_nucleiseg.networks.architectures import ARCHITECTURES
+from napari_nucleiseg.networks.architectures import ARCHITECTURES, Architecture
 from napari_nucleiseg.training.recipes import params_from_scratch
 from napari_nucleiseg.training.speed import estimate_minutes
-from napari_nucleiseg.widgets.shared.controls import combo
+from napari_nucleiseg.widgets.shared.controls import MessageLine, NarrowBox, explain
 from napari_nucleiseg.widgets.shared.job import Job
 from napari_nucleiseg.widgets.shared.param_form import ParamForm
 from napari_nucleiseg.widgets.train.preparing import Plan, check, split_layers
@@ -41,7 +34,7 @@ SETTLE_MS = 400
 #: Parameters for the shell and the Python API alone.
 _LEFT_OUT = ("own_scale", "weight_decay", "ema_momentum", "diameter")
 
-_ICONS = {"error": "⛔", "warning": "⚠", "note": "•"}
+_ICONS = {"error": "✖", "warning": "⚠", "note": "•"}
 
 _NOTHING = (
     "Open an image, and a labels layer with its nuclei (Segment nuclei makes one to "
@@ -67,72 +60,73 @@ class TrainForm(QWidget):
         self.check: Check | None = None
         self.check_job: Job | None = None
         self._check_again = False
+        self._proposed = ""
         self._make_controls()
         self._lay_out()
-        self._connect()
         self.refresh_models()
+        self._connect()
         self._on_sources_changed()
 
     # ---- building ----------------------------------------------------------------
 
     def _make_controls(self) -> None:
         self.sources = SourcesPanel(self.viewer)
-        self.check_line = QLabel("")
-        self.check_line.setWordWrap(True)
-        self.check_line.setTextFormat(Qt.TextFormat.RichText)
-        self.check_line.setObjectName("check_line")
+        self.check_line = MessageLine("check_line")
         self.split_button = QPushButton("Split into single nuclei")
         self.split_button.setToolTip(
             "Give each separate piece a number of its own, in a new labels layer; the "
             "one you painted stays as it is."
         )
-        self.base_box = combo(
-            "The model to go on from. It needs far fewer images than one from scratch."
+        self.base_box = NarrowBox(
+            label="Start from",
+            tooltip="The model to start from. It needs far fewer images than training "
+            "from scratch.",
         )
-        self.pretrained_box = QCheckBox("Fetch the encoder's ImageNet weights")
-        self.pretrained_box.setChecked(True)
-        self.pretrained_box.setToolTip(
-            "They are fetched from the network once (9 MB). Without a network, untick "
-            "it: the encoder then learns from your images alone, which takes longer."
+        self.pretrained_box = CheckBox(
+            text="Fetch the encoder's ImageNet weights",
+            value=True,
+            tooltip="They are fetched from the network once (9 MB). Without a network, "
+            "untick it: the encoder then learns from your images alone, which takes "
+            "longer.",
         )
-        self.name_edit = QLineEdit()
-        self.name_edit.setToolTip(
-            "What the new model is called: letters, digits, - and _."
+        self.name_edit = LineEdit(
+            label="Call it",
+            tooltip="What the new model is called: letters, digits, - and _.",
         )
+        self.model_form = Container()
+        self.model_form.margins = (0, 0, 0, 0)
+        self.model_form.extend([self.base_box, self.pretrained_box, self.name_edit])
         self.form = ParamForm(TrainParams, advanced=False)
         self.more_form = ParamForm(TrainParams, advanced=True, leave_out=_LEFT_OUT)
-        self.estimate_line = QLabel()
-        self.estimate_line.setWordWrap(True)
+        self.estimate_line = MessageLine("estimate_line")
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.setInterval(SETTLE_MS)
 
     def _lay_out(self) -> None:
-        model_form = QFormLayout()
-        model_form.setFieldGrowthPolicy(
-            QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow
-        )
-        model_form.addRow("Start from", self.base_box)
-        model_form.addRow(self.pretrained_box)
-        model_form.addRow("Call it", self.name_edit)
         self.advanced = folded("Advanced", self.more_form.native)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.sources, self.check_line, self.split_button):
-            column.addWidget(widget)
-        column.addLayout(model_form)
-        for widget in (self.form.native, self.advanced, self.estimate_line):
+        for widget in (
+            self.sources.native,
+            self.check_line,
+            self.split_button,
+            self.model_form.native,
+            self.form.native,
+            self.advanced,
+            self.estimate_line,
+        ):
             column.addWidget(widget)
         self.split_button.hide()
 
     def _connect(self) -> None:
-        self.sources.changed.connect(self._on_sources_changed)
+        self.sources.sources_changed.connect(self._on_sources_changed)
         self._settle.timeout.connect(self._run_check)
         self.split_button.clicked.connect(self._on_split_clicked)
-        self.base_box.currentIndexChanged.connect(self._on_base_chosen)
-        self.name_edit.textChanged.connect(lambda *_: self.changed.emit())
-        self.form.param_changed.connect(self._on_value_changed)
-        self.more_form.param_changed.connect(self._on_value_changed)
+        self.base_box.changed.connect(self._on_base_chosen)
+        self.name_edit.changed.connect(lambda _: self.changed.emit())
+        for form in (self.form, self.more_form):
+            form.param_changed.connect(self._on_value_changed)
 
     # ---- what is learnt from -----------------------------------------------------
 
@@ -179,62 +173,68 @@ class TrainForm(QWidget):
             return
         self.check = found
         lines = [f"{_ICONS[item.level]} {item.text}" for item in found.findings]
-        self.check_line.setText("<br>".join(lines))
+        self.check_line.setText("\n".join(lines))
         can_split = any(item.code in ("semantic", "pieces") for item in found.findings)
         self.split_button.setVisible(can_split and bool(self.sources.used_labels()))
         self.changed.emit()
 
     def _on_check_failed(self, error: Exception) -> None:
         self.check_job = None
-        self.check_line.setText(f"{_ICONS['error']} {error}")
+        self.check_line.setText(f"{_ICONS['error']} {explain(error)}")
         self.changed.emit()
 
     def _on_split_clicked(self) -> None:
-        for row in list(self.sources.rows):
-            image, layer = row.image, row.labels
-            if image is not None and isinstance(layer, Labels):
+        for row in self.sources.rows:
+            image, layer = row.image, row.labels_layer
+            if image is not None and layer is not None:
                 fresh = split_layers(self.viewer, layer)
                 if fresh is not None:
                     row.choose(image, fresh)
 
     # ---- model and values --------------------------------------------------------
 
-    def refresh_models(self) -> None:
-        """Read the list of models anew, keeping what is chosen."""
-        chosen = self.base_box.currentText()
-        self.base_box.blockSignals(True)
-        self.base_box.clear()
-        for model in list_models():
-            self._offer(model.card.name, model, model.card.title)
-        for architecture in ARCHITECTURES.values():
-            name = f"From scratch: {architecture.name}"
-            self._offer(name, architecture, architecture.title)
-        at = self.base_box.findText(chosen)
-        if at < 0:
-            at = max(self.base_box.findText(DEFAULT_MODEL), 0)
-        self.base_box.setCurrentIndex(at)
-        self.base_box.blockSignals(False)
-        self.name_edit.setText(unique_name("my-nuclei"))
+    def refresh_models(self, renamed: Mapping[str, str] | None = None) -> None:
+        """Read the list of models anew, keeping what is chosen and what is typed.
+
+        Parameters
+        ----------
+        renamed : mapping of str to str, optional
+            Models that have another name now: the old one, and the new one.
+        """
+        before = self.base_box.current_choice
+        choices: list[tuple[str, Model | Architecture]] = [
+            (model.card.name, model) for model in list_models()
+        ]
+        choices += [
+            (f"From scratch: {architecture.name}", architecture)
+            for architecture in ARCHITECTURES.values()
+        ]
+        offered = dict(choices)
+        name = (renamed or {}).get(before, before)
+        self.base_box.offer(choices, offered.get(name, offered.get(DEFAULT_MODEL)))
+        if self.name_edit.value == self._proposed:
+            self.propose_name()
+        if before and name not in offered:
+            self._on_base_chosen()  # the one chosen before is gone
         self._offer_pretrained()
         self._show_estimate()
 
-    def _offer(self, name: str, what: Any, tip: str) -> None:
-        self.base_box.addItem(name, what)
-        self.base_box.setItemData(
-            self.base_box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole
-        )
+    def propose_name(self) -> None:
+        """Put a name into the form that no model has."""
+        self._proposed = unique_name("my-nuclei")
+        self.name_edit.value = self._proposed
 
     @property
     def base(self) -> Model | None:
-        """The model to go on from; None from scratch."""
-        chosen = self.base_box.currentData()
+        """The model to start from; None from scratch."""
+        chosen = self.base_box.value
         return chosen if isinstance(chosen, Model) else None
 
     @property
     def architecture(self) -> str:
         """Name of the network that would be trained."""
         base = self.base
-        return base.card.architecture if base else self.base_box.currentData().name
+        return base.card.architecture if base else self.base_box.value.name
 
     def params(self) -> TrainParams:
         """Return the values in the form."""
@@ -248,9 +248,9 @@ class TrainForm(QWidget):
             labelled=self.sources.labelled,
             base=self.base,
             architecture=self.architecture,
-            name=self.name_edit.text().strip(),
+            name=self.name_edit.value.strip(),
             params=self.params(),
-            pretrained=self.pretrained_box.isChecked(),
+            pretrained=self.pretrained_box.value,
         )
 
     def _on_base_chosen(self, *_: object) -> None:
@@ -258,21 +258,20 @@ class TrainForm(QWidget):
         self._offer_pretrained()
         suit = TrainParams()
         if self.base is None:
-            chosen = self.base_box.currentData()
-            suit = params_from_scratch(chosen)
+            suit = params_from_scratch(self.base_box.value)
         self.form.set_values(suit.model_dump())
         self.more_form.set_values(suit.model_dump())
         self._on_sources_changed()
 
     def _offer_pretrained(self) -> None:
-        chosen = self.base_box.currentData()
-        self.pretrained_box.setVisible(self.base is None and chosen.pretrained)
+        chosen = self.base_box.value
+        self.pretrained_box.visible = self.base is None and chosen.pretrained
 
     def _show_estimate(self) -> None:
         minutes = estimate_minutes(self.params(), self.architecture)
         self.estimate_line.setText(
-            f"At most about {duration(60 * minutes)} on this computer; it ends "
-            "earlier when nothing is gained any more."
+            f"At most about {duration(60 * minutes)} on this computer; it ends early "
+            "when the model no longer gets better."
         )
 
     def reason(self) -> str:
@@ -283,7 +282,7 @@ class TrainForm(QWidget):
             return "The labels are being checked."
         if not self.check.usable:
             return self.check.findings[0].text
-        if not self.name_edit.text().strip():
+        if not self.name_edit.value.strip():
             return "Give the new model a name."
         return ""
 

@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QGridLayout,
     QInputDialog,
-    QLabel,
     QListWidget,
     QListWidgetItem,
     QMessageBox,
@@ -25,11 +24,8 @@ from qtpy.QtWidgets import (
 
 from napari_nucleiseg.models import library
 from napari_nucleiseg.models.card import format_card
-from napari_nucleiseg.models.registry import (
-    Model,
-    list_models,
-    unique_name,
-)
+from napari_nucleiseg.models.registry import Model, list_models, unique_name
+from napari_nucleiseg.widgets.shared.controls import MessageLine, explain
 
 _FILES = f"Nuclei models (*{library.SUFFIX});;All files (*)"
 
@@ -45,8 +41,9 @@ class ModelsPanel(QWidget):
         See Qt.
     """
 
-    #: Emitted when a model was renamed, deleted or imported.
-    changed = Signal()
+    #: Emitted when a model was renamed, deleted or imported, with the old and the new
+    #: name of the one that was renamed, if one was.
+    changed = Signal(dict)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -55,9 +52,7 @@ class ModelsPanel(QWidget):
         self.list.setToolTip("The models there are: built-in ones, then your own.")
         self.list.setMinimumHeight(72)
         self.list.setMaximumHeight(110)
-        self.message = QLabel()
-        self.message.setWordWrap(True)
-        self.message.setObjectName("models_message")
+        self.message = MessageLine("models_message")
         # An error names files: it can be copied from here.
         self.message.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse
@@ -147,7 +142,7 @@ class ModelsPanel(QWidget):
         try:
             action()
         except (OSError, ValueError) as e:
-            self._say(str(e))
+            self._say(explain(e))
             # Perhaps the list on the screen is out of date.
             self.refresh()
 
@@ -155,10 +150,15 @@ class ModelsPanel(QWidget):
         self.message.setText(text)
         self.message.setVisible(bool(text))
 
-    def _on_models_changed(self, text: str, choose: str | None = None) -> None:
+    def _on_models_changed(
+        self,
+        text: str,
+        choose: str | None = None,
+        renamed: dict[str, str] | None = None,
+    ) -> None:
         self.refresh(choose)
         self._say(text)
-        self.changed.emit()
+        self.changed.emit(renamed or {})
 
     def show_card(self) -> None:
         """Show the chosen model's card."""
@@ -178,7 +178,7 @@ class ModelsPanel(QWidget):
         name = name.strip()
         if given and name != old:
             library.rename_model(model, name)
-            self._on_models_changed(f"{old} is now {name}.", name)
+            self._on_models_changed(f"{old} is now {name}.", name, {old: name})
 
     def delete(self) -> None:
         """Ask, and delete the chosen model."""

@@ -6,24 +6,19 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from magicgui.widgets import Container, Label, ProgressBar
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QPalette, QPixmap
-from qtpy.QtWidgets import (
-    QGridLayout,
-    QLabel,
-    QProgressBar,
-    QSizePolicy,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_nucleiseg.core.monitor import Progress, TimeLeft
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.models.verdict import Verdict
 from napari_nucleiseg.training.run_folder import RunFolder
+from napari_nucleiseg.widgets.shared.controls import MessageLine
 
 #: Height of the curves, pixels.
 CURVES_HEIGHT = 260
@@ -35,11 +30,11 @@ MARGINS = (42, 10, 40, 22, 26)
 AP_MARGIN = 0.1
 
 #: Colours that colour-blind people can tell apart, on dark and on light.
-_TRAIN, _HELD_OUT, _AP = "#E69F00", "#56B4E9", "#009E73"
+_TRAIN, _VALIDATION, _AP = "#E69F00", "#56B4E9", "#009E73"
 
 
 class Curves(FigureCanvasQTAgg):
-    """Loss on the training and the held-out images, and AP@0.5, epoch by epoch."""
+    """Loss on the training and the validation set, and AP@0.5, epoch by epoch."""
 
     def __init__(self) -> None:
         self._figure = Figure()
@@ -47,9 +42,9 @@ class Curves(FigureCanvasQTAgg):
         self.setFixedHeight(CURVES_HEIGHT)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setToolTip(
-            "Above: the loss, which training makes small. If the held-out curve rises "
-            "while the other falls, the model learns your images by heart. Below: how "
-            "many held-out nuclei are found (AP at IoU 0.5, 1 is perfect)."
+            "Above: the loss, which training minimises. If the validation curve rises "
+            "while the other falls, the model is overfitting. Below: how well the "
+            "nuclei of the validation set are found (AP at IoU 0.5; 1 is perfect)."
         )
         self.rows: list[dict[str, float]] = []
         self._loss, self._ap = self._figure.subplots(2, 1, sharex=True)
@@ -87,9 +82,9 @@ class Curves(FigureCanvasQTAgg):
             (
                 self._loss,
                 "Loss",
-                (("loss", "training", _TRAIN), ("val_loss", "held out", _HELD_OUT)),
+                (("loss", "training", _TRAIN), ("val_loss", "validation", _VALIDATION)),
             ),
-            (self._ap, "AP@0.5, held out", (("val_AP50", "", _AP),)),
+            (self._ap, "AP@0.5, validation", (("val_AP50", "", _AP),)),
         ):
             axes.clear()
             axes.set_facecolor("none")
@@ -132,7 +127,8 @@ class Picture(QWidget):
         super().__init__()
         self.image = _WidePicture()
         caption = QLabel(
-            "Held out: the image, your labels, and what is found now. Orange: no match."
+            "Validation set: image, your labels, and what is found now. Orange: no "
+            "match."
         )
         caption.setWordWrap(True)
         column = QVBoxLayout(self)
@@ -160,8 +156,8 @@ class _WidePicture(QLabel):
         self.setAlignment(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setToolTip(
-            "Images held out of training, as they are, as you labelled them, and as "
-            "the model finds them now."
+            "Images of the validation set: as they are, as you labelled them, and "
+            "the nuclei that the model finds now."
         )
 
     def show_file(self, path: Path) -> None:
@@ -191,9 +187,10 @@ class VerdictTable(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.sentence = QLabel()
-        self.sentence.setWordWrap(True)
-        self.sentence.setObjectName("verdict")
+        self.sentence = MessageLine("verdict")
+        font = self.sentence.font()
+        font.setBold(True)
+        self.sentence.setFont(font)
         self._grid = QGridLayout()
         self._grid.setVerticalSpacing(2)
         column = QVBoxLayout(self)
@@ -207,7 +204,7 @@ class VerdictTable(QWidget):
             widget = self._grid.takeAt(0).widget()
             if widget is not None:
                 widget.deleteLater()
-        self.sentence.setText(f"<b>{verdict.sentence}</b>")
+        self.sentence.setText(verdict.sentence)
         rows = [("", verdict.base_name, new_name), *verdict.rows()]
         for i, row in enumerate(rows):
             for j, text in enumerate(row):
@@ -225,56 +222,58 @@ class VerdictTable(QWidget):
         self._grid.setColumnStretch(0, 1)
 
 
-class ProgressView(QWidget):
+class TrainProgress(Container):
     """Where a training stands: what is done, which epoch, how long it will take."""
 
+    bar: ProgressBar
+    line: Label
+
     def __init__(self) -> None:
-        super().__init__()
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.line = QLabel()
-        self.line.setWordWrap(True)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.bar)
-        column.addWidget(self.line)
+        super().__init__(
+            widgets=[ProgressBar(name="bar"), Label(name="line")],
+            labels=False,
+            visible=False,
+        )
+        self.margins = (0, 0, 0, 0)
+        self.bar.native.setTextVisible(False)
+        self.line.native.setWordWrap(True)
+        self.line.native.setSizePolicy(
+            QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred
+        )
         self._params = TrainParams()
         self._held = False
         self._left = TimeLeft()
-        self.hide()
 
     def begin(self) -> None:
         """Show that something has been started."""
         self._held = False
-        self._left = TimeLeft(least_steps=3)
         self.show_progress(Progress("Starting", 0, 0))
-        self.show()
 
     def take_order(self, run: RunFolder) -> None:
         """Note how the training is done, to tell epochs and the time limit."""
         self._params = params = run.order().params
         limit = None if params.minutes is None else 60 * params.minutes
+        # The first steps are slow: Keras compiles the network.
         self._left = TimeLeft(least_steps=3, limit=limit)
 
     def hold(self, text: str) -> None:
         """Show a text that no progress takes away."""
         self._held = True
-        self.bar.setRange(0, 0)
-        self.line.setText(text)
+        self.bar.max = 0
+        self.line.value = text
 
-    def show_progress(self, progress: Progress) -> None:
-        """Show where the training stands."""
-        if self._held:
+    def show_progress(self, progress: Progress | None) -> None:
+        """Show where the training stands, or nothing when it is over."""
+        self.visible = progress is not None
+        if progress is None or self._held or progress.stage in ("Epoch", "Checking"):
             return
-        if progress.stage == "Training":
-            self.bar.setRange(0, progress.total)
-            self.bar.setValue(progress.done)
-            self.line.setText(self._step_text(progress))
-        elif progress.stage not in ("Epoch", "Checking"):
-            self.bar.setRange(0, 0)
-            self.line.setText(f"{progress.stage} …")
+        self.bar.max = progress.total
+        self.bar.value = progress.done
+        self.line.value = self._text(progress)
 
-    def _step_text(self, progress: Progress) -> str:
+    def _text(self, progress: Progress) -> str:
+        if progress.stage != "Training":
+            return f"{progress.stage} …"
         params = self._params
         epoch = (progress.done - 1) // params.steps_per_epoch + 1
         text = f"Epoch {epoch} of {params.epochs}, loss {progress.metrics['loss']:.3f}"

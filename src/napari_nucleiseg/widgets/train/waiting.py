@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_nucleiseg.models.registry import models_folder
-from napari_nucleiseg.training.process import explain
 from napari_nucleiseg.training.run_folder import RunFolder, list_runs
+from napari_nucleiseg.widgets.shared.controls import MessageLine, explain
 
 #: How often a training that is under way elsewhere is looked at, milliseconds.
 LOOK_MS = 3000
@@ -29,14 +29,13 @@ class WaitingPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.run: RunFolder | None = None
-        self.line = QLabel()
-        self.line.setWordWrap(True)
+        self.line = MessageLine("waiting_line")
         self.resume_button = QPushButton("Resume")
-        self.resume_button.setToolTip("Go on from the last epoch that was saved.")
-        self.keep_button = QPushButton("Keep it all the same")
+        self.resume_button.setToolTip("Continue from the last epoch that was saved.")
+        self.keep_button = QPushButton("Keep it anyway")
         self.keep_button.setToolTip("Put the new model among your own models.")
         self.discard_button = QPushButton("Discard")
-        self.discard_button.setToolTip("Delete this training and what came of it.")
+        self.discard_button.setToolTip("Delete this training and its result.")
         row = QHBoxLayout()
         for button in (self.resume_button, self.keep_button, self.discard_button):
             row.addWidget(button)

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import (
-    QFrame,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_nucleiseg.core.monitor import Monitor, Progress
-from napari_nucleiseg.training.process import Result, TrainingProcess, explain
+from napari_nucleiseg.training.process import Result, TrainingProcess
 from napari_nucleiseg.training.run_folder import RunFolder
-from napari_nucleiseg.widgets.shared.controls import unwrapped
+from napari_nucleiseg.widgets.shared.controls import (
+    MessageLine,
+    Shell,
+    explain,
+    unwrapped,
+)
 from napari_nucleiseg.widgets.train.closing import CloseGuard, main_window
 from napari_nucleiseg.widgets.train.form import TrainForm, folded
 from napari_nucleiseg.widgets.train.models_panel import ModelsPanel
@@ -31,7 +28,7 @@ from napari_nucleiseg.widgets.train.run import TrainRun
 from napari_nucleiseg.widgets.train.view import (
     Curves,
     Picture,
-    ProgressView,
+    TrainProgress,
     VerdictTable,
 )
 from napari_nucleiseg.widgets.train.waiting import WaitingPanel
@@ -39,10 +36,10 @@ from napari_nucleiseg.widgets.train.waiting import WaitingPanel
 if TYPE_CHECKING:
     import napari
 
-_TRAIN_TIP = "Teach the model with these labels, in the background."
+_TRAIN_TIP = "Train a model on these labels, in the background."
 
 
-class TrainWidget(QWidget):
+class TrainWidget(Shell):
     """Choose images and labels, press Train, watch it learn, keep it if it is better.
 
     Parameters
@@ -52,10 +49,11 @@ class TrainWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
+        super().__init__(width=340)
+        self.viewer = unwrapped(napari_viewer)
         self._run: TrainRun | None = None
         self._rows: list[dict[str, float]] = []
+        self._gone = False
         self._make_controls()
         self._lay_out()
         self._connect()
@@ -70,12 +68,10 @@ class TrainWidget(QWidget):
         self.stop_button.setToolTip("End the training now, and keep the best so far.")
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip(
-            "End the training at once, and throw away what it has learnt."
+            "End the training at once, and discard what it has learnt."
         )
-        self.progress = ProgressView()
-        self.message_line = QLabel()
-        self.message_line.setWordWrap(True)
-        self.message_line.setObjectName("message_line")
+        self.progress = TrainProgress()
+        self.message_line = MessageLine("message_line")
         self.waiting = WaitingPanel()
         self.curves = Curves()
         self.picture = Picture()
@@ -90,13 +86,15 @@ class TrainWidget(QWidget):
         inside = QWidget()
         column = QVBoxLayout(inside)
         self.my_models = folded("My models", self.models_panel)
-        buttons = QHBoxLayout()
+        buttons = QWidget()
+        row = QHBoxLayout(buttons)
+        row.setContentsMargins(0, 0, 0, 0)
         for button in (self.train_button, self.stop_button, self.cancel_button):
-            buttons.addWidget(button, 1)
+            row.addWidget(button, 1)
         for part in (
             self.form,
             buttons,
-            self.progress,
+            self.progress.native,
             self.message_line,
             self.waiting,
             self.verdict,
@@ -104,18 +102,9 @@ class TrainWidget(QWidget):
             self.picture,
             self.my_models,
         ):
-            _add(column, part)
+            column.addWidget(part)
         column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inside)
-        self.scroll = scroll
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self.setMinimumWidth(340)
+        self.setWidget(inside)
         for widget in (
             self.curves,
             self.picture,
@@ -125,23 +114,8 @@ class TrainWidget(QWidget):
             widget.hide()
 
     def _connect(self) -> None:
-        layers = unwrapped(self.viewer).layers
-        events = layers.events
-        callbacks: list[tuple[Any, Callable]] = [
-            (event, self._on_layers_changed)
-            for event in (
-                events.inserted,
-                events.removed,
-                events.reordered,
-                events.renamed,
-            )
-        ]
-        for event, callback in callbacks:
-            event.connect(callback)
         self.form.changed.connect(self._update)
-        self._look_down.timeout.connect(
-            lambda: self.scroll.ensureWidgetVisible(self.picture)
-        )
+        self._look_down.timeout.connect(lambda: self.ensureWidgetVisible(self.picture))
         self.train_button.clicked.connect(self.train)
         self.stop_button.clicked.connect(self.stop)
         self.cancel_button.clicked.connect(self.cancel)
@@ -150,15 +124,18 @@ class TrainWidget(QWidget):
         self.waiting.ended.connect(self._on_models_changed)
         self.models_panel.changed.connect(self._on_models_changed)
         self._guard = CloseGuard(self)
-        self.destroyed.connect(functools.partial(_let_go, callbacks, self.__dict__))
+        self.destroyed.connect(functools.partial(_let_go, self.__dict__))
 
     def showEvent(self, event: Any) -> None:
-        """Watch the window's closing, once there is one."""
+        """Offer the layers, and watch the window's closing, once there is a window."""
         super().showEvent(event)
+        self.reset_choices()
         self._guard.attach()
 
-    def _on_layers_changed(self, event: Any = None) -> None:
-        self.form.sources.refresh()
+    def reset_choices(self, *_: object) -> None:
+        """Offer the layers there are now; called by napari when they change."""
+        if not self._gone:
+            self.form.sources.reset_choices()
 
     # ---- what can be done --------------------------------------------------------
 
@@ -206,7 +183,7 @@ class TrainWidget(QWidget):
         self._start(lambda monitor: prepare_run(plan))
 
     def resume(self, run: RunFolder) -> None:
-        """Go on with a training that was interrupted."""
+        """Continue a training that was interrupted."""
         if self.is_training or not run.can_resume:
             return
         try:
@@ -240,7 +217,7 @@ class TrainWidget(QWidget):
             self._run.stop()
 
     def cancel(self) -> None:
-        """End the training at once, and throw it away."""
+        """End the training at once, and discard it."""
         if self._run is not None and self.is_training:
             self.progress.hold("Cancelling …")
             self._run.cancel()
@@ -271,7 +248,7 @@ class TrainWidget(QWidget):
 
     def _show_ended(self) -> None:
         self.stop_button.setEnabled(True)
-        self.progress.hide()
+        self.progress.show_progress(None)
         self._update()
 
     def _say(self, text: str) -> None:
@@ -290,6 +267,7 @@ class TrainWidget(QWidget):
             text += f"It ended early: {result.problem} "
         if result.kept:
             text += f"“{name}” is now among your models."
+            self.form.propose_name()
             self._on_models_changed()
         self._say(text)
         show_info(f"Train a nuclei model: {result.verdict.sentence}")
@@ -305,8 +283,8 @@ class TrainWidget(QWidget):
         self.picture.hide()
         self._say("Cancelled; nothing was kept, and nothing was changed.")
 
-    def _on_models_changed(self) -> None:
-        self.form.refresh_models()
+    def _on_models_changed(self, renamed: Mapping[str, str] | None = None) -> None:
+        self.form.refresh_models(renamed)
         self.models_panel.refresh()
         for widget in _segment_widgets(self):
             widget.refresh_models()
@@ -321,19 +299,9 @@ def _segment_widgets(widget: QWidget) -> list[Any]:
     return [] if window is None else list(window.findChildren(SegmentWidget))
 
 
-def _add(column: QVBoxLayout, part: QWidget | QHBoxLayout) -> None:
-    if isinstance(part, QWidget):
-        column.addWidget(part)
-    else:
-        column.addLayout(part)
-
-
-def _let_go(
-    callbacks: list[tuple[Any, Callable]], state: dict[str, Any], *_: Any
-) -> None:
-    """Disconnect from the viewer, and leave a training to itself to end well."""
-    for event, callback in callbacks:
-        event.disconnect(callback)
+def _let_go(state: dict[str, Any], *_: Any) -> None:
+    """Leave the layers alone, and a training to itself to end well."""
+    state["_gone"] = True
     form = state["form"]
     form.sources.unwatch()
     run = state["_run"]
