@@ -93,8 +93,8 @@ def segment(viewer: napari.Viewer, widget: Any) -> None:
 def scroll_to(widget: Any, part: QWidget) -> None:
     """Scroll the training widget until a part of it is at the top."""
     pump(1.0)
-    bar = widget.scroll.verticalScrollBar()
-    bar.setValue(part.mapTo(widget.scroll.widget(), part.rect().topLeft()).y() - 6)
+    bar = widget.verticalScrollBar()
+    bar.setValue(part.mapTo(widget.widget(), part.rect().topLeft()).y() - 6)
 
 
 def shoot_segment() -> None:

@@ -17,16 +17,11 @@ from qtpy.QtWidgets import QMessageBox
 
 from napari_nucleiseg.core.score.matching import score_image
 from napari_nucleiseg.io.sample_data import load_sample
-from napari_nucleiseg.models.registry import (
-    RUN_FILE,
-    find_model,
-    models_folder,
-    save_model,
-)
+from napari_nucleiseg.models.registry import find_model
 from napari_nucleiseg.training.run_folder import RunFolder
-from napari_nucleiseg.widgets.shared.layers import ERRORS_OF
 
 from .conftest import wait_until_done
+from .test_models_panel import make_model
 
 TITLE = "Train a nuclei model"
 
@@ -400,11 +395,6 @@ def test_a_training_of_another_window_is_left_alone(models, viewer, qtbot, monke
     assert panel.discard_button.isVisible()
 
 
-def make_model(name):
-    card = find_model().card.model_copy(update={"name": name})
-    save_model(models_folder() / name, card, {RUN_FILE: name.encode()})
-
-
 def test_what_is_typed_and_chosen_stays_when_the_models_change(models, viewer):
     make_model("mine")
     _, widget = viewer.window.add_plugin_dock_widget("napari-nucleiseg", TITLE)
@@ -460,15 +450,3 @@ def test_it_fits_a_small_window_whatever_is_said(trainer, qtbot):
     assert widget.verticalScrollBar().maximum() > 0
     image_box = widget.form.sources.rows[0].image_box
     assert "a name as microscopes" in image_box.native.toolTip()
-
-
-def test_errors_of_a_score_are_no_labels(trainer):
-    viewer, widget = trainer.viewer, trainer.widget
-    errors = viewer.add_labels(
-        viewer.layers["large nuclei"].data,
-        name="large errors",
-        metadata={ERRORS_OF: "x"},
-    )
-    row = widget.form.sources.add_row()
-    assert errors not in row.labels_box.choices
-    assert row.labels_layer is not errors
