@@ -91,7 +91,8 @@ def test_a_user_trains_stops_and_segments(trainer, qtbot):
     wait_for_epochs(qtbot, widget, 2)
     assert widget.curves.isVisible()
     assert widget.curves.rows[-1]["val_loss"] > 0
-    assert widget.picture.is_shown
+    assert widget.picture.isVisible()
+    assert not widget.picture.image.pixmap().isNull()
     click(qtbot, widget.stop_button)
     assert not widget.stop_button.isEnabled()
     wait_for_end(qtbot, widget)

@@ -141,11 +141,6 @@ class Picture(QWidget):
         """Show a picture file; one that is not there is passed over."""
         self.image.show_file(path)
 
-    @property
-    def is_shown(self) -> bool:
-        """Whether there is a picture to be seen."""
-        return not self.image.pixmap().isNull() and self.isVisible()
-
 
 class _WidePicture(QLabel):
     """A picture that is as wide as the dock."""
