@@ -29,7 +29,7 @@ def test_models_are_listed_with_their_cards(own_models):
     assert done.status == 0
     assert "nuclei" in done.out
     assert "built in" in done.out
-    assert "CC0-1.0" in done.out
+    assert "CC-BY-4.0" in done.out
     assert str(own_models) in done.out
     cards = json.loads(run("models", "--json").out)
     assert [card["name"] for card in cards] == ["nuclei"]
@@ -39,7 +39,7 @@ def test_models_are_listed_with_their_cards(own_models):
 def test_a_card_is_shown(mine):
     done = run("models", "show", "mine")
     assert done.status == 0, done.err
-    assert "mine 1 (your own)" in done.out
+    assert "mine 2 (your own)" in done.out
     assert "nuclei 1" not in done.out
     training = mine.card.training
     best, last = training["best_epoch"], training["history"][-1]["epoch"]

@@ -159,7 +159,7 @@ def test_a_recipe_on_its_data_set(engine, tmp_path, own_models):
     assert done.status == 0, done.err
     (call,) = engine.calls
     assert call["recipe"] == RECIPES["nuclei"]
-    assert (call["data"], call["output"]) == (tmp_path, own_models / "mine")
+    assert (call["data"], call["output"]) == ([tmp_path], own_models / "mine")
     assert (call["minutes"], call["seed"], call["epochs"]) == (3, 4, None)
     assert a_verdict().text in done.out
 

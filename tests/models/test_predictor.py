@@ -41,7 +41,7 @@ def test_tiles_of_any_size(predictor, sides, count):
     height, width = (side * predictor.spec.multiple for side in sides)
     tiles = np.repeat(tile_of(0, height, width), count, axis=0)
     maps = predictor.predict(tiles)
-    assert maps.shape == (count, height, width, 3)
+    assert maps.shape == (count, height, width, 4)  # and the size
     assert maps.dtype == np.float32
     assert maps.min() >= 0
     assert maps.max() <= 1
@@ -158,7 +158,9 @@ def test_a_two_class_model_segments_like_any_other(monkeypatch):
         image = np.maximum(image, np.clip(depth * 2, 0, 1) ** 0.5)
     assert predictor.predict(np.zeros((2, 16, 32, 3), np.float32)).shape[-1] == 3
     result = pipeline.segment(
-        image, predictor, params=pipeline.SegmentParams(diameter=20, separation=0.9)
+        image,
+        predictor,
+        params=pipeline.SegmentParams(diameter=20, separation=0.9, min_confidence=0),
     )
     assert result.count == 2
 

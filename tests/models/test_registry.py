@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_nucleiseg import segment
+from napari_nucleiseg.core.segment.instances import MAPS
 from napari_nucleiseg.models import registry
 from napari_nucleiseg.models.card import CARD_FILE
 from napari_nucleiseg.models.predictor import load_model
@@ -46,7 +47,7 @@ def test_the_built_in_model_is_there_and_whole(built_in):
     assert built_in.built_in
     assert built_in.card.name == DEFAULT_MODEL == "nuclei"
     assert set(built_in.card.files) == {RUN_FILE, TRAIN_FILE}
-    assert built_in.card.maps == ("nucleus", "distance", "contact")
+    assert built_in.card.maps == (*MAPS, "offset_y", "offset_x", "size")
     assert built_in.card.license
 
 

@@ -56,7 +56,9 @@ def test_what_is_known_may_be_one_plane_for_all_or_one_for_each(nuclei):
     for known in (half, np.stack([half] * 3)):
         pairs = split_planes(stack, stack, name="a", known=known)
         assert all(np.array_equal(p.known, half) for p in pairs)
-    with pytest.raises(ValueError, match=r"known of a .* received \(96, 50\)"):
+    with pytest.raises(
+        ValueError, match=r"annotation mask of a .* received \(96, 50\)"
+    ):
         split_planes(stack, stack, name="a", known=half[:, :50])
 
 
@@ -65,7 +67,7 @@ def test_shapes_that_differ_are_both_named():
         split_planes(np.zeros((2, 9, 8)), np.zeros((9, 8), int), name="day3")
     with pytest.raises(ValueError, match=r"\(9, 8\) and \(9, 8, 3\)"):
         split_planes(np.zeros((9, 8, 3)), np.zeros((9, 8, 3), int), name="a", rgb=True)
-    with pytest.raises(ValueError, match="3 or 4 values a pixel"):
+    with pytest.raises(ValueError, match="3 or 4 values per pixel"):
         split_planes(np.zeros((9, 8)), np.zeros((9, 8), int), name="a", rgb=True)
     with pytest.raises(TypeError, match=r"real numbers; .* complex"):
         split_planes(np.zeros((9, 8), complex), np.zeros((9, 8), int), name="a")
