@@ -108,7 +108,7 @@ def test_exporting_and_importing(mine, tmp_path):
     assert (done.status, done.out) == (0, f"Wrote {file}\n")
     done = run("models", "export", "mine", file)
     assert done.status == 2
-    assert "exists already; it is left as it is. --force replaces it." in done.err
+    assert "exists already; it is left unchanged. --force replaces it." in done.err
     assert run("models", "export", "mine", file, "--force").status == 0
     done = run("models", "import", file)
     assert done.status == 2

@@ -128,7 +128,7 @@ def test_the_first_ctrl_c_asks_to_stop_and_the_second_gives_up():
         assert not monitor.should_stop()
         signal.raise_signal(signal.SIGINT)
         assert monitor.should_stop()
-        assert "Stopping; the best so far is kept" in err.getvalue()
+        assert "Stopping; the best epoch so far is kept" in err.getvalue()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before

@@ -26,11 +26,11 @@ def test_an_interrupted_training_is_resumed_or_given_up(folder, engine, own_mode
     argv = ("train", "--output", "mine")
     done = run(*argv, "--images", folder)
     assert done.status == 2
-    assert "--resume goes on with it, --force gives it up" in done.err
+    assert "--resume resumes it, --force discards it" in done.err
     assert waiting.can_resume
     done = run(*argv, "--resume")
     assert done.status == 0, done.err
-    assert "with the images and settings it began with" in done.err
+    assert "the images and settings that the training began with" in done.err
     assert engine.calls[0]["resume"]
     assert waiting.exists  # the engine's to remove
     assert run(*argv, "--images", folder, "--force").status == 0
@@ -55,7 +55,7 @@ def test_a_training_is_resumed_the_way_it_began(engine, folder, own_models):
     interrupted_run(own_models / "mine", data={"recipe": "unet"})
     done = run("train", "--output", "mine", "--resume")
     assert done.status == 2
-    assert "was begun by --recipe unet; --resume wants the same" in done.err
+    assert "was begun by --recipe unet; --resume needs the same" in done.err
     argv = ("--recipe", "unet", "--resume", "--images", folder)
     assert run("train", "--output", "mine", *argv).status == 0
     assert engine.calls[0]["resume"]
@@ -68,7 +68,7 @@ def test_ctrl_c_stops_and_keeps_the_best(engine, folder):
     engine.during = lambda monitor: signal.raise_signal(signal.SIGINT)
     done = run("train", "--images", folder, "--output", "mine", "--json")
     assert done.status == 0, done.err
-    assert "Stopping; the best so far is kept" in done.err
+    assert "Stopping; the best epoch so far is kept" in done.err
     assert json.loads(done.out)["stopped"]
 
 
@@ -81,7 +81,7 @@ def test_ctrl_c_twice_gives_up_and_says_how_to_go_on(engine, folder, own_models)
     engine.during = twice
     done = run("train", "--images", folder, "--output", "mine")
     assert done.status == 130
-    assert "--resume goes on from the last epoch" in done.err
+    assert "--resume continues from the last epoch" in done.err
     assert "interrupted" in done.err
 
 

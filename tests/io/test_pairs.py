@@ -168,7 +168,7 @@ def test_what_cannot_be_read_is_an_error_and_the_rest_is_read(write, labels, tmp
     texts = {f.names[0]: f.text for f in findings}
     assert {f.level for f in findings} == {"error"}
     assert "bad_labels.png: is not a readable image" in texts["bad"]
-    assert "rgb_labels.png: must hold one number a pixel" in texts["rgb"]
+    assert "rgb_labels.png: must hold one number per pixel" in texts["rgb"]
     assert "must not be JPEG" in texts["jpeg"]
     assert "half must be whole numbers" in texts["half"]
     assert "(4, 40, 50) and (40, 50)" in texts["deep"]

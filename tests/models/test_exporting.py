@@ -58,7 +58,7 @@ def test_the_built_in_model_is_exported_and_imported_by_another_name(tmp_path):
 def test_a_file_is_not_overwritten_unless_asked(mine, tmp_path):
     file = tmp_path / "a.nucleiseg"
     file.write_text("precious")
-    with pytest.raises(FileExistsError, match="exists already; it is left as it is"):
+    with pytest.raises(FileExistsError, match="exists already; it is left unchanged"):
         export_model(mine, file)
     assert file.read_text() == "precious"
     export_model(mine, file, replace=True)
@@ -146,7 +146,7 @@ def refused(file, own_models, match):
 )
 def test_nothing_is_written_outside(parts, tmp_path, own_models, name):
     file = packed(tmp_path / "a.nucleiseg", {**parts, name: b"evil"})
-    refused(file, own_models, "cannot be imported. It has a file of the odd name")
+    refused(file, own_models, "cannot be imported. It has a file with the odd name")
 
 
 def test_links_are_refused(parts, tmp_path, own_models):
@@ -176,7 +176,7 @@ def test_absurd_sizes_are_refused(parts, tmp_path, own_models, monkeypatch):
     monkeypatch.setattr(library, "MOST_BYTES", 1_000_000)
     refused(bomb, own_models, "It is too large: 'report/zeros' has 3000000 bytes")
     monkeypatch.setattr(library, "MOST_FILES", 3)
-    refused(bomb, own_models, "It holds 6 files; 3 are the most")
+    refused(bomb, own_models, "It holds 6 files; 3 are allowed at most")
 
 
 def test_a_size_that_is_a_lie_is_found_out(parts, tmp_path, own_models):
@@ -190,7 +190,7 @@ def test_a_size_that_is_a_lie_is_found_out(parts, tmp_path, own_models):
 
 def test_odd_packings_are_refused(parts, tmp_path, own_models):
     file = packed(tmp_path / "a.nucleiseg", parts, zipfile.ZIP_LZMA)
-    refused(file, own_models, "packed in an odd way")
+    refused(file, own_models, "compressed in an unusual way")
 
 
 @pytest.mark.parametrize("name", [RUN_FILE, TRAIN_FILE])

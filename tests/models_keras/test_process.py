@@ -62,7 +62,7 @@ def test_stop_keeps_the_best_so_far(run):
 def test_a_killed_training_says_so_and_can_be_resumed(run):
     process = TrainingProcess(run)
     watch = Watch(lambda: os.kill(process.pid, signal.SIGKILL), epochs=2)
-    with pytest.raises(TrainingKilled, match=r"SIGKILL.*memory.*Resume goes on"):
+    with pytest.raises(TrainingKilled, match=r"SIGKILL.*memory.*Resume continues"):
         process.wait(watch)
     assert run.can_resume
     done = run.load()[0].history[-1]["epoch"]

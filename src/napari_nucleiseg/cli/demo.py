@@ -1,7 +1,7 @@
 """`nucleiseg demo`: a real image, the widget, and the Segment button.
 
 The one command that opens a window. Kept apart from `cli` so that the rest of the
-command line never comes near Qt.
+command line never imports Qt.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def has_display() -> bool:
 
 
 def run_demo(sample_name: str, output: Path, *, headless: bool = False) -> int:
-    """Open napari on a sample, or do the same without anyone there to see.
+    """Open napari on a sample, or do the same without a display.
 
     Parameters
     ----------

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 def add_arguments(sub: argparse.ArgumentParser) -> None:
     """Add the options and actions of `nucleiseg models`, and what runs them."""
     sub.description = (
-        "List the models there are: the built-in one, and your own. Or do something "
-        "with one of them."
+        "List the models, the built-in one and your own, or manage one of them."
     )
     sub.add_argument("--json", action="store_true", help="print the cards as JSON")
     sub.set_defaults(run=_list)
@@ -47,7 +46,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         "write a model as one file (in a folder: NAME.nucleiseg)",
         "NAME",
         "FILE",
-    ).add_argument("--force", action="store_true", help="replace a file that is there")
+    ).add_argument("--force", action="store_true", help="replace an existing file")
     add("import", _import, "add a model from an exported file", "FILE").add_argument(
         "--name", help="what to call it here (default: its own name)"
     )
@@ -101,8 +100,8 @@ def _delete(args: argparse.Namespace) -> int:
     if not model.built_in and not args.yes:
         if not sys.stdin.isatty():
             raise ValueError(
-                f"there is nobody to ask whether to delete {model.card.name}; --yes "
-                "deletes without asking"
+                f"cannot ask here whether to delete {model.card.name}; --yes deletes "
+                "without asking"
             )
         if not _agreed(f"Delete {model.card.name} ({model.folder})? [y/N] "):
             print("Nothing was deleted.")

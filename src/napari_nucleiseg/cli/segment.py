@@ -25,7 +25,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     """Add the options of `nucleiseg segment`, and what runs it."""
     sub.description = (
         "Find the nuclei in TIFF, OME-TIFF, PNG or JPEG images and write "
-        "<name>_labels.tif for each, one number a nucleus."
+        "<name>_labels.tif for each, with a number for each nucleus."
     )
     sub.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="image file")
     sub.add_argument(

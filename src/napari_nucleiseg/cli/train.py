@@ -36,7 +36,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class _Order:
-    """What is to be done, once all that was asked for has been looked at."""
+    """What is to be done, once the options have been checked."""
 
     output: Path
     params: TrainParams  # of the first stage, if by a recipe
@@ -46,7 +46,7 @@ class _Order:
 
 @dataclass(frozen=True)
 class _Result:
-    """What came of it; `waits` is where a model is that was not kept."""
+    """The outcome; `waits` is where a model lies that was not kept."""
 
     model: Model | None
     verdict: Verdict | None
@@ -76,7 +76,10 @@ def _train(args: argparse.Namespace) -> int:
             result = _run_training(args, order, monitor)
     except KeyboardInterrupt:
         if run.can_resume:
-            complain("given up; the same with --resume goes on from the last epoch")
+            complain(
+                "interrupted; the same command with --resume continues from the "
+                "last epoch"
+            )
         raise
     return _say(args, result)
 
@@ -84,12 +87,12 @@ def _train(args: argparse.Namespace) -> int:
 def _run_training(
     args: argparse.Namespace, order: _Order, monitor: TrainMonitor
 ) -> _Result:
-    """Hand over to the engine: the one place that knows how it is called."""
+    """Run the training: the one place that knows how it is called."""
     from napari_nucleiseg.models.registry import DEFAULT_MODEL
     from napari_nucleiseg.models.verdict import Verdict
     from napari_nucleiseg.networks.architectures import PretrainedWeightsError
 
-    # TensorFlow's own remarks would tear the line that follows the training.
+    # TensorFlow's own messages would break up the progress line.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if order.recipe is None:
         from napari_nucleiseg.core.labels.pairs import Pair
@@ -149,7 +152,7 @@ def _output_folder(text: str) -> Path:
 
 
 def _check_output(args: argparse.Namespace, output: Path, run: RunFolder) -> None:
-    """Refuse to write over what is there, unless asked to."""
+    """Refuse to overwrite a model or a training, unless asked to."""
     from napari_nucleiseg.models.card import CARD_FILE
     from napari_nucleiseg.models.registry import check_target
 
@@ -164,19 +167,19 @@ def _check_output(args: argparse.Namespace, output: Path, run: RunFolder) -> Non
         raise ValueError(f"there is a model in {output} already; --force replaces it")
     if run.has_model:
         raise ValueError(
-            f"a training of {output.name} has ended, and its model was not better "
-            f"than its base: {run.finished_model}. --resume --keep keeps it, --force "
-            "gives it up"
+            f"a training of {output.name} has ended, and its model was not better than "
+            f"its base: {run.finished_model}. --resume --keep keeps it, --force "
+            "discards it"
         )
     if run.can_resume:
         raise ValueError(
-            f"a training of {output.name} was cut short, and waits in {run.path}: "
-            "--resume goes on with it, --force gives it up"
+            f"a training of {output.name} was interrupted, and waits in {run.path}: "
+            "--resume resumes it, --force discards it"
         )
 
 
 def _plan(args: argparse.Namespace, output: Path, run: RunFolder) -> _Order:
-    """Find out what is to be done; all that can be wrong with it is said here."""
+    """Find out what is to be done; whatever is wrong with the options is said here."""
     recipe, params = None, TrainParams()
     if args.recipe is not None:
         recipe, params = _plan_recipe(args)
@@ -187,9 +190,9 @@ def _plan(args: argparse.Namespace, output: Path, run: RunFolder) -> _Order:
             raise ValueError(
                 f"the training in {run.path} was begun "
                 + (f"by --recipe {by}" if by else "without --recipe")
-                + "; --resume wants the same"
+                + "; --resume needs the same"
             )
-        complain("--resume goes on with the images and settings it began with")
+        complain("--resume uses the images and settings that the training began with")
         params = earlier.params
         if recipe is None:
             return _Order(output, params, None, [])
@@ -223,7 +226,7 @@ def _plan_recipe(args: argparse.Namespace) -> tuple[Recipe, TrainParams]:
 
 
 def _say(args: argparse.Namespace, result: _Result) -> int:
-    """Print what came of it; returns the exit status."""
+    """Print the outcome; returns the exit status."""
     folder = None if result.model is None else str(result.model.folder)
     if result.problem:
         complain(result.problem)
@@ -244,6 +247,6 @@ def _say(args: argparse.Namespace, result: _Result) -> int:
         return 0
     print(
         f"Not kept; it waits in {result.waits}. --output {args.output} --resume --keep "
-        "keeps it, a new training with --force gives it up."
+        "keeps it, a new training with --force discards it."
     )
     return 1

@@ -8,18 +8,18 @@ from pathlib import Path
 from napari_nucleiseg.cli.options import add_options, add_size_limit
 from napari_nucleiseg.core.params import TrainParams
 
-#: What is said about one's own images, and not about a data set.
+#: Options for the user's own images, which do not go with a data set.
 _OF_IMAGES = ("images", "labels", "channel", "split", "validation_share")
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
     """Add the options of `nucleiseg train`; what runs it is set elsewhere."""
     sub.description = (
-        "Train a model on your own images and labels: go on from a model "
-        "there is (--base), or from scratch by a recipe (--recipe). Part of the "
-        "nuclei is held out; at the end both models are compared on it, and the new "
-        "one is kept only if it is better. Ctrl-C stops and keeps the best so far. "
-        "Ends with status 0 if there is a new model, 1 if it was not better."
+        "Train a model on your own images and labels, from another model (--base) or "
+        "from scratch (--recipe). Part of the nuclei is held out as the validation "
+        "set; at the end both models are compared on it, and the new one is kept only "
+        "if it is better. Ctrl-C stops and keeps the best epoch so far. The exit "
+        "status is 0 if there is a new model, 1 if it was not better."
     )
     sub.add_argument(
         "--output",
@@ -33,7 +33,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     _add_ways(sub)
     params = sub.add_argument_group(
         "how to train",
-        "The defaults suit going on from a model; a recipe has its own.",
+        "The defaults suit training a model further; a recipe has its own.",
     )
     add_options(params, TrainParams)
     params.add_argument(
@@ -70,8 +70,8 @@ def _add_sources(sub: argparse.ArgumentParser) -> None:
         "--labelled",
         choices=("all", "painted"),
         default="all",
-        help="whether every nucleus is labelled, or only what is painted is known: "
-        "then the rest is neither taught nor judged (default: all)",
+        help="whether every nucleus is labelled, or only some: then only these, with a "
+        "narrow rim, count in training and scores (default: all)",
     )
     group.add_argument(
         "--split",
@@ -93,7 +93,7 @@ def _add_ways(sub: argparse.ArgumentParser) -> None:
     group = sub.add_argument_group("what to start from, and what to do at the end")
     start = group.add_mutually_exclusive_group()
     start.add_argument(
-        "--base", metavar="NAME|FOLDER", help="model to go on from (default: nuclei)"
+        "--base", metavar="NAME|FOLDER", help="model to start from (default: nuclei)"
     )
     start.add_argument(
         "--recipe",
@@ -104,20 +104,19 @@ def _add_ways(sub: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--no-pretrained",
         action="store_true",
-        help="do without weights learnt elsewhere, which a recipe fetches from the "
-        "network",
+        help="do not download pretrained weights: train the encoder from random ones",
     )
     again = group.add_mutually_exclusive_group()
     again.add_argument(
         "--resume",
         action="store_true",
-        help="go on with a training of this output that was cut short, with the "
-        "images and settings it began with",
+        help="resume a training of this output that was interrupted, with the images "
+        "and settings it began with",
     )
     again.add_argument(
         "--force",
         action="store_true",
-        help="replace a model, or give up an unfinished training, that is there",
+        help="replace an existing model, or discard an unfinished training",
     )
     group.add_argument(
         "--keep",

@@ -1,4 +1,4 @@
-"""What `nucleiseg train` learns from: read, and looked at before anything is done."""
+"""The pairs that `nucleiseg train` learns from: read and checked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def read_pairs(args: argparse.Namespace, params: TrainParams) -> list[Pair]:
-    """Read the pairs, say what there is to say about them, or why they will not do."""
+    """Read the pairs and print what the check finds, or why they cannot be used."""
     from napari_nucleiseg.core.labels.annotations import known_from_paint
     from napari_nucleiseg.core.labels.checking import check_pairs
     from napari_nucleiseg.core.labels.pieces import split_labels

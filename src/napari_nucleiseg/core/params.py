@@ -140,27 +140,27 @@ class SegmentParams(_Thresholds):
     accurate: bool = Field(
         default=False,
         title="Accurate",
-        description="Look at the image four times, flipped each way, and take the "
-        "mean: two to three times as slow, and a little more accurate.",
+        description="Test-time augmentation: run the network on the image flipped four "
+        "ways and average. Two to three times as slow, and a little more accurate.",
         json_schema_extra={"advanced": True},
     )
 
 
-#: How the learning rate may go on from its start.
+#: How the learning rate may change.
 Schedule = Literal["plateau", "cosine", "constant"]
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 
 
 class TrainParams(Record):
-    """How to train a network; the defaults suit going on from a trained one."""
+    """How to train a network; the defaults suit training a model further."""
 
     epochs: int = Field(
         default=8,
         ge=1,
         le=10_000,
         title="Epochs",
-        description="How many rounds of training to run at most; after each the model "
-        "is checked on the images held out.",
+        description="How many epochs to train for at most; after each, the model is "
+        "scored on the validation set.",
     )
     minutes: float | None = Field(
         default=None,
@@ -176,16 +176,16 @@ class TrainParams(Record):
         ge=1e-7,
         le=1.0,
         title="Learning rate",
-        description="How strongly the network corrects itself at the start. From "
-        "scratch, ten times as much is usual.",
+        description="How large the optimizer's steps are at the start. From scratch, "
+        "ten times as much is usual.",
         json_schema_extra={"advanced": True},
     )
     schedule: Schedule = Field(
         default="cosine",
-        title="Learning rate falls",
-        description="Plateau halves it whenever the held-out loss has not fallen for "
-        "a few epochs; cosine lets it fall smoothly to almost nothing at the end; "
-        "constant leaves it.",
+        title="Schedule",
+        description="How the learning rate changes: plateau halves it whenever the "
+        "validation loss has not fallen for a few epochs; cosine lowers it smoothly to "
+        "almost nothing at the end; constant keeps it.",
         json_schema_extra={"advanced": True},
     )
     plateau_patience: int = Field(
@@ -193,7 +193,7 @@ class TrainParams(Record):
         ge=1,
         le=1000,
         title="Plateau",
-        description="After so many epochs without a lower held-out loss the learning "
+        description="After so many epochs without a lower validation loss the learning "
         "rate is halved (with the schedule plateau).",
         json_schema_extra={"unit": "epochs", "advanced": True},
     )
@@ -202,7 +202,7 @@ class TrainParams(Record):
         ge=1,
         le=10_000,
         title="Patience",
-        description="Stop early after so many epochs without a lower held-out loss. "
+        description="Stop early after so many epochs without a lower validation loss. "
         "Auto never stops early.",
         json_schema_extra={"unit": "epochs", "step": 1, "advanced": True},
     )
@@ -219,8 +219,8 @@ class TrainParams(Record):
         ge=1,
         le=256,
         title="Batch size",
-        description="How many patches the network sees before it corrects itself. "
-        "Fewer take less memory.",
+        description="How many patches the network sees in one step. Fewer take less "
+        "memory.",
         json_schema_extra={"advanced": True},
     )
     patch_size: int = Field(
@@ -238,7 +238,7 @@ class TrainParams(Record):
         le=2.0,
         title="Augmentation",
         description="How strongly patches are varied in size, contrast, colour and "
-        "noise. 0 only flips and turns them; more helps with few images.",
+        "noise. 0 only flips and rotates them; more helps with few images.",
         json_schema_extra={"step": 0.1, "advanced": True},
     )
     fluorescence: float = Field(
@@ -255,8 +255,8 @@ class TrainParams(Record):
         ge=0.0,
         le=1.0,
         title="Own scale",
-        description="The share of patches that keep about the scale of their image; "
-        "in the others nuclei are brought to about the model's diameter.",
+        description="The share of patches that keep about the scale of their image; in "
+        "the others nuclei are scaled to about the model's diameter.",
         json_schema_extra={"step": 0.1, "advanced": True},
     )
     diameter: float | None = Field(
@@ -264,17 +264,17 @@ class TrainParams(Record):
         ge=4.0,
         le=200.0,
         title="Nuclear diameter",
-        description="The diameter that most nuclei are brought to for training. Auto "
-        "is that of the model it goes on from.",
+        description="The diameter that most nuclei are scaled to for training. Auto is "
+        "that of the model it starts from.",
         json_schema_extra={"unit": "px", "advanced": True},
     )
     validation_share: float = Field(
         default=0.2,
         ge=0.05,
         le=0.5,
-        title="Held out",
-        description="The share of your nuclei that is not learnt from, but used to "
-        "see whether the model has become better: whole images where there are "
+        title="Validation share",
+        description="The share of your nuclei that is held out as the validation set, "
+        "to see whether the model has become better: whole images where there are "
         "several, else part of the one.",
         json_schema_extra={"step": 0.05, "advanced": True},
     )
@@ -283,8 +283,8 @@ class TrainParams(Record):
         ge=0.0,
         le=0.9,
         title="Rehearsal",
-        description="The share of patches that come from a small set of other nuclei "
-        "images that is part of this package, so that the model does not forget them.",
+        description="The share of patches that come from a small set of other images "
+        "of nuclei in this package, so that the model does not forget them.",
         json_schema_extra={"step": 0.05, "advanced": True},
     )
     blend: float = Field(
@@ -292,9 +292,9 @@ class TrainParams(Record):
         ge=0.1,
         le=1.0,
         title="Blend",
-        description="Where training goes on from a model, what is kept is a blend of "
-        "that model and of what was learnt: 1 is all of what was learnt; less of it "
-        "forgets less of what the first one knew.",
+        description="When a model is trained further, the weights kept are a mix of "
+        "the old and the new ones. 1 keeps only the new ones; less of them forgets "
+        "less of what the old model knew.",
         json_schema_extra={"step": 0.05, "advanced": True},
     )
     weight_decay: float = Field(
@@ -302,16 +302,16 @@ class TrainParams(Record):
         ge=0.0,
         le=1.0,
         title="Weight decay",
-        description="How strongly large weights are held back (AdamW).",
+        description="How strongly large weights are penalised (AdamW).",
         json_schema_extra={"advanced": True},
     )
     ema_momentum: float = Field(
         default=0.98,
         ge=0.0,
         le=0.99999,
-        title="Averaging of weights",
-        description="The kept network is a running average of the training one; "
-        "closer to 1 averages over more steps, 0 turns averaging off.",
+        title="Moving average",
+        description="The weights kept are an exponential moving average of the trained "
+        "ones; closer to 1 averages over more steps, 0 turns it off.",
         json_schema_extra={"advanced": True},
     )
     seed: int = Field(

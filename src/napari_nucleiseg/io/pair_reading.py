@@ -122,7 +122,7 @@ def read_labels(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> np.nda
         return found.data
     if found.data.shape[axis] > 1 and not (found.rgb and _is_grey(found.data)):
         raise ValueError(
-            "must hold one number a pixel, a number a nucleus; received "
+            "must hold one number per pixel, another for each nucleus; received "
             f"{found.data.shape[axis]} channels or colours"
         )
     return found.data.take(0, axis)
@@ -149,5 +149,5 @@ def _join_masks(folder: Path, max_megapixels: float) -> np.ndarray:
             )
         labels[mask > 0] = number
     if labels is None:
-        raise ValueError("must hold one mask a nucleus; it holds none")
+        raise ValueError("must hold one mask for each nucleus; it holds none")
     return labels

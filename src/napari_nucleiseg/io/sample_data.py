@@ -1,6 +1,7 @@
 """Real images that come with the package, with their true nuclei.
 
-All are from the 2018 Data Science Bowl (BBBC038, CC0) and none was trained on.
+All are from the `test` split of the 2018 Data Science Bowl (see NOTICES.md): none was
+trained on.
 """
 
 from __future__ import annotations

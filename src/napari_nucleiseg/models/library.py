@@ -38,7 +38,7 @@ _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 #: A card on its way, while a model is being renamed.
 _NEW_CARD = f".new-{CARD_FILE}"
 
-#: What file managers, and a renaming that was cut short, leave in folders.
+#: What file managers, and a renaming that was interrupted, leave in folders.
 _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini", _NEW_CARD}
 
 
@@ -171,7 +171,7 @@ def export_model(model: Model, file: Path, *, replace: bool = False) -> Path:
     if file.is_dir():
         file = file / f"{model.card.name}{SUFFIX}"
     if file.exists() and not replace:
-        raise FileExistsError(f"{file} exists already; it is left as it is.")
+        raise FileExistsError(f"{file} exists already; it is left unchanged.")
     if not file.parent.is_dir():
         raise ValueError(f"There is no folder {file.parent}.")
     members = [model.folder / name for name in (CARD_FILE, *model.card.files)]
@@ -292,17 +292,21 @@ def _check_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     total, seen = 0, set()
     infos = archive.infolist()
     if len(infos) > MOST_FILES:
-        raise ValueError(f"It holds {len(infos)} files; {MOST_FILES} are the most.")
+        raise ValueError(
+            f"It holds {len(infos)} files; {MOST_FILES} are allowed at most."
+        )
     for info in infos:
         name = info.filename
         kind = stat.S_IFMT(info.external_attr >> 16)
         total += info.file_size
         if not _is_plain(name):
-            raise ValueError(f"It has a file of the odd name {name!r}.")
+            raise ValueError(f"It has a file with the odd name {name!r}.")
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise ValueError(f"{name!r} in it is a link, or no plain file.")
         if info.flag_bits & 1 or info.compress_type not in _PACKINGS:
-            raise ValueError(f"{name!r} in it is encrypted, or packed in an odd way.")
+            raise ValueError(
+                f"{name!r} in it is encrypted, or compressed in an unusual way."
+            )
         if total > MOST_BYTES:
             raise ValueError(f"It is too large: {name!r} has {info.file_size} bytes.")
         if name.casefold() in seen:

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 #: The model used unless another is asked for.
 DEFAULT_MODEL = "nuclei"
 
-#: What runs, and what training goes on from.
+#: The network to run, and the one to train further.
 RUN_FILE, TRAIN_FILE = "network.tflite", "network.keras"
 
 #: Folder in a model's folder: curves, pictures and tables of its training.
@@ -90,7 +90,7 @@ def find_model(
     Parameters
     ----------
     model : str or path
-        Name of a built-in model or of one's own, or a model folder.
+        Name of a built-in model or of one of the user's own, or a model folder.
     check : bool
         Whether to check the files; off to delete or rename a damaged model.
 
@@ -325,4 +325,4 @@ def check_target(folder: Path, name: str) -> None:
         not folder.is_dir()
         or (any(folder.iterdir()) and not (folder / CARD_FILE).is_file())
     ):
-        raise ValueError(f"{folder} exists and is not a model; it is left as it is.")
+        raise ValueError(f"{folder} exists and is not a model; it is left unchanged.")

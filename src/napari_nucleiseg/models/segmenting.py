@@ -1,4 +1,4 @@
-"""`segment()`: the Python API's door, which the widget and the shell use too."""
+"""`segment()` of the Python API, which the widget and the shell use too."""
 
 from __future__ import annotations
 

@@ -100,8 +100,8 @@ def build_unet(
     return keras.Model(image, x, name="unet")
 
 
-#: It works at half resolution: it parts and outlines nuclei somewhat larger than those
-#: of its training better, up to the largest it knows.
+#: It works at half resolution: it separates and outlines nuclei somewhat larger than
+#: those of its training better, up to the largest it knows.
 NUCLEI = register(
     Architecture(
         name="nuclei",

@@ -38,7 +38,7 @@ VALIDATION_PATCHES = (24, 48)
 
 @dataclass
 class TrainResult:
-    """What training leaves.
+    """The outcome of training.
 
     Parameters
     ----------
@@ -46,15 +46,15 @@ class TrainResult:
         The best network seen, by the loss on the validation patches.
     history : list of dict
         One row an epoch: ``epoch, minutes, loss, accuracy, val_loss, val_accuracy,
-        val_AP50, val_AP75, val_mean_AP, learning_rate``. Where training went on from
-        a network, a row for epoch 0 says how that did.
+        val_AP50, val_AP75, val_mean_AP, learning_rate``. Where training started from a
+        network, a row for epoch 0 says how that did.
     best_epoch : int
         The epoch that `network` is from, the first of several that are equally good;
         0 is what training began with.
     best : Evaluation or None
         How `network` does on the validation images.
     first : Evaluation or None
-        How the network that training went on from does there.
+        How the network that training started from does there.
     latest : Evaluation or None
         How the network did after the last epoch.
     crops : list of Pair

@@ -134,7 +134,6 @@ def _as_rgb(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _outlined(picture: np.ndarray, labels: np.ndarray, bad: np.ndarray) -> np.ndarray:
-    """Draw each nucleus's outline on a picture."""
     from skimage.segmentation import find_boundaries
 
     out = picture.copy()

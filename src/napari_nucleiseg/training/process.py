@@ -67,7 +67,7 @@ class TrainingFailed(Exception):
 
 
 class TrainingKilled(TrainingFailed):
-    """The process that trained is gone without a word."""
+    """The training process ended without a message."""
 
 
 class TrainingProcess:
@@ -76,7 +76,7 @@ class TrainingProcess:
     Parameters
     ----------
     run : RunFolder
-        What to do. If it was begun before, it is gone on with.
+        What to do. If it was begun before, it is resumed.
     """
 
     def __init__(self, run: RunFolder) -> None:
@@ -94,7 +94,7 @@ class TrainingProcess:
                 stderr=log,
                 env=_environment(),
                 # Not where we are: a file there, such as a secrets.py or a
-                # matplotlibrc, must not have a say in the child.
+                # matplotlibrc, must not affect the child.
                 cwd=path.parent,
                 # Ctrl-C in the terminal is for us; the child is told by its pipe.
                 start_new_session=True,
@@ -219,7 +219,7 @@ class TrainingProcess:
             epochs = self.run.load()[0].values["best_epoch"]
             return (
                 f"{why}. The training is saved up to its last full epoch (the best so "
-                f"far is epoch {epochs}): Resume goes on from there."
+                f"far is epoch {epochs}): Resume continues from there."
             )
         return f"{why}. No epoch had ended yet, so nothing was saved."
 

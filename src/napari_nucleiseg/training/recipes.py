@@ -18,7 +18,7 @@ from napari_nucleiseg.training.sheets import make_sheets
 
 @dataclass(frozen=True)
 class Stage:
-    """One stretch of training.
+    """One stage of a training.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainOutcome:
-    """What came of a training.
+    """The outcome of a training.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def train(
 ) -> TrainOutcome:
     """Train a network and save it as a model folder, if it is better than its base.
 
-    After every epoch all that is needed to go on is saved in ``<output>.training``
+    After every epoch all that is needed to resume is saved in ``<output>.training``
     beside the output, which is removed when the model is in its place.
 
     Parameters
@@ -89,7 +89,7 @@ def train(
     output : path
         The model folder to write; its last part is the model's name.
     base : str or path, optional
-        Model to go on from; None trains from scratch.
+        Model to start from; None trains from scratch.
     architecture : str
         Network to build from scratch; see `networks.architectures.ARCHITECTURES`.
     pretrained : bool
@@ -104,8 +104,8 @@ def train(
     keep_always : bool
         Keep the model even if it is not better than its base.
     resume : bool
-        Go on with a training of this output that was interrupted; what it learns
-        from, and how, is what it began with.
+        Resume a training of this output that was interrupted, with the pairs and
+        parameters that it began with.
     monitor : Monitor, optional
         Told of every batch and epoch, and asked after each batch whether to stop;
         then the best network so far is saved.
@@ -223,7 +223,7 @@ def prepare(
     if order.base is not None:
         base = find_model(order.base)
         changes = {
-            # Whoever trains may stand in another folder.
+            # The process that trains may have another working directory.
             "base": order.base if base.built_in else str(base.folder.resolve()),
             "architecture": base.card.architecture,
             "title": order.title or base.card.title,
@@ -246,7 +246,7 @@ def prepare(
 
 
 def execute(run: RunFolder, monitor: Monitor | None = None) -> TrainOutcome:
-    """Do what a training's folder asks for, or go on with it, and judge the result.
+    """Run or resume the training of a folder, and judge the result.
 
     Parameters
     ----------

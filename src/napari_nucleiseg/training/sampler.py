@@ -63,8 +63,8 @@ def _prepare(pair: Pair) -> _Prepared:
     if pair.known is not None and not pair.known.all():
         if pair.known.shape != labels.shape:
             raise ValueError(
-                f"The mask of what is known of {pair.name or 'a pair'} must have the "
-                f"labels' size {labels.shape}; received {pair.known.shape}."
+                f"The annotation mask of {pair.name or 'a pair'} must have the labels' "
+                f"size {labels.shape}; received {pair.known.shape}."
             )
         known, shown = pair.known.astype(np.float32), np.where(pair.known, labels, 0)
     stretched = images.normalise(image)

@@ -1,4 +1,4 @@
-"""A look at what is to be trained on, in words for whoever painted it."""
+"""The check of pairs before training, in words for the user who painted them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SMALL_IMAGE = 48
 
 @dataclass(frozen=True)
 class Finding:
-    """Something worth saying before training.
+    """One thing that the check found.
 
     Parameters
     ----------
@@ -151,9 +151,9 @@ class _Look:
 
 
 def _look(pair: Pair) -> _Look | Finding:
-    """Look at a pair, or say why it cannot even be looked at."""
+    """Inspect a pair, or return why it cannot be used."""
     name, shape = pair.name or "a pair", pair.labels.shape
-    for what, other in (("image", pair.image), ("mask of what is known", pair.known)):
+    for what, other in (("image", pair.image), ("annotation mask", pair.known)):
         if other is not None and other.shape[:2] != shape:
             return Finding(
                 "error",
@@ -252,9 +252,9 @@ def _about_images(looks: Sequence[_Look], median_area: float) -> list[Finding]:
         "warning",
         "empty",
         [look for look in blank if not any(look is other for other in unknown)],
-        "No nucleus is painted in {where}: taught as background throughout. If there "
-        "are nuclei, paint them, mark a complete part, or choose that only what is "
-        "painted is known.",
+        "No nucleus is painted in {where}: all of it will be learnt as background. If "
+        "there are nuclei, paint them, mark a complete region, or choose that only "
+        "some nuclei are painted.",
     )
     tiny = [
         look for look in looks if (look.areas < max(TINY_SHARE * median_area, 2)).any()
@@ -307,11 +307,11 @@ def _about_all(
                 "size",
                 f"The model was made for nuclei {diameter:.0f} px wide "
                 f"({low:.0f}–{high:.0f}); yours are {width:.0f} px. Images are "
-                f"{change} to suit, in training and after.",
+                f"{change} to fit, in training and afterwards.",
             )
         )
     if nuclei < LEAST:
-        text = f"at least {LEAST} are needed, some of them to judge by."
+        text = f"at least {LEAST} are needed, some of them for validation."
         found.append(Finding("error", "few", _painted(nuclei, text)))
     elif nuclei < FEW:
         text = (

@@ -139,7 +139,7 @@ class Segmentation:
         return maps.reshape(*self.labels.shape, maps.shape[-1])
 
     def measure(self, image: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """Return one row of figures per nucleus; see `core.measure.measure`."""
+        """Measure each nucleus; see `core.measure.measure`."""
         return measure(self.labels, image, self.confidence)
 
     def record(self) -> dict[str, Any]:
@@ -188,7 +188,7 @@ def resolve_settings(
 def relabel(
     segmentation: Segmentation, params: SegmentParams, *, monitor: Monitor | None = None
 ) -> Segmentation:
-    """Make labels anew from the maps that are there, with other thresholds.
+    """Make labels from the same maps with other thresholds.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def relabel(
         From `segment`.
     params : SegmentParams
         New thresholds, None for the model's own; the diameter and whether to be
-        accurate are not looked at, for the network does not run.
+        accurate are ignored, since the network does not run.
     monitor : Monitor, optional
         See `segment`.
 

@@ -1,4 +1,4 @@
-"""Look through labels by confidence: the doubtful nuclei first."""
+"""Review labels by confidence: the uncertain nuclei first."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _NO_LABELS = "Segment an image first: its nuclei come with a confidence."
 _NO_CONFIDENCE = "These labels have no confidence: only those from Segment do."
 _COLOUR_TIP = (
     "Paint each nucleus by how sure the model is of it, from bright (unsure) to dark "
-    "(sure). Nuclei painted by hand are white. Untick it for the former colours."
+    "(sure). Nuclei painted by hand are white. Untick it for the previous colours."
 )
 
 
@@ -132,7 +132,7 @@ class ReviewPanel(QWidget):
         Parameters
         ----------
         layer : napari.layers.Labels or None
-            The same layer again is looked at anew.
+            The same layer again is read again.
         """
         if layer is None or self._layer is None or layer != self._layer:
             self._restore_colours()
@@ -158,7 +158,7 @@ class ReviewPanel(QWidget):
         self._labels, self._confidence = labels, confidence
         reason = _NO_LABELS if self._layer is None else _NO_CONFIDENCE
         if self._layer is not None and "confidence" in self._layer.features:
-            reason = "There is no nucleus to look through."
+            reason = "There are no nuclei to review."
         possible = labels.size > 0
         self.colour_box.setEnabled(possible)
         self.colour_box.setToolTip(_COLOUR_TIP if possible else reason)
@@ -286,7 +286,6 @@ def _colours(confidence: np.ndarray) -> np.ndarray:
 
 
 def _make_legend() -> QWidget:
-    """Return a bar of the colours, with what its ends mean."""
     colours = _colours(np.linspace(UNSURE, 1, 128))
     bytes_ = np.ascontiguousarray((255 * colours[None, :, :3]).round().astype(np.uint8))
     image = QImage(bytes_.data, 128, 1, 3 * 128, QImage.Format.Format_RGB888)

@@ -198,7 +198,7 @@ def _read(source: LayerSource) -> list[Pair]:
         if not regions.any():
             raise ValueError(
                 f"No part of the region lies in {source.name}: draw it there, or "
-                "choose another way of saying how far the labels go."
+                "choose another option under Labelled."
             )
         return [
             replace(pair, known=known_inside(pair.labels, mask))
