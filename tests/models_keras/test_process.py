@@ -38,8 +38,8 @@ class Watch:
 @pytest.fixture
 def run(tiny_model, quick, pairs, validation, tmp_path):
     order = Order(
-        "mine",
-        quick.replace(epochs=500, steps_per_epoch=4),
+        name="mine",
+        params=quick.replace(epochs=500, steps_per_epoch=4),
         base=str(tiny_model.folder),
         keep_always=True,
     )
