@@ -88,7 +88,7 @@ def test_a_built_in_model_can_only_be_looked_at_and_exported(panel):
     choose(panel, "nuclei")
     able = {name for name, button in panel.buttons.items() if button.isEnabled()}
     assert able == {"Card", "Export", "Import"}
-    assert "came with the plugin" in panel.buttons["Delete"].toolTip()
+    assert "cannot be changed" in panel.buttons["Delete"].toolTip()
     choose(panel, "mine")
     assert all(button.isEnabled() for button in panel.buttons.values())
 

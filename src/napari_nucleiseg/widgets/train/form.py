@@ -75,7 +75,7 @@ class TrainForm(QWidget):
         self.split_button = QPushButton("Split into single nuclei")
         self.split_button.setToolTip(
             "Give each separate piece a number of its own, in a new labels layer; the "
-            "one you painted stays as it is."
+            "one you painted stays unchanged."
         )
         self.base_box = NarrowBox(
             label="Start from",
@@ -85,8 +85,8 @@ class TrainForm(QWidget):
         self.pretrained_box = CheckBox(
             text="Fetch the encoder's ImageNet weights",
             value=True,
-            tooltip="They are fetched from the network once (9 MB). Without a network, "
-            "untick it: the encoder then learns from your images alone, which takes "
+            tooltip="They are downloaded once (9 MB). Without internet access, untick "
+            "this: the encoder then learns from your images alone, which takes "
             "longer.",
         )
         self.name_edit = LineEdit(
@@ -142,7 +142,7 @@ class TrainForm(QWidget):
 
     @property
     def has_sources(self) -> bool:
-        """Whether anything to learn from is chosen."""
+        """Whether any pair or folder is chosen."""
         return bool(self.sources.rows) or self.sources.folder is not None
 
     def _on_value_changed(self, name: str) -> None:
@@ -194,7 +194,7 @@ class TrainForm(QWidget):
     # ---- model and values --------------------------------------------------------
 
     def refresh_models(self, renamed: Mapping[str, str] | None = None) -> None:
-        """Read the list of models anew, keeping what is chosen and what is typed.
+        """Read the list of models again, keeping what is chosen and what is typed.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""The models there are, in a list, with what can be done to one."""
+"""The list of models, and what can be done with one."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from napari_nucleiseg.widgets.shared.controls import MessageLine, explain
 
 _FILES = f"Nuclei models (*{library.SUFFIX});;All files (*)"
 
-_BUILT_IN = "It came with the plugin, and stays as it is."
+_BUILT_IN = "The built-in model cannot be changed."
 
 
 class ModelsPanel(QWidget):
-    """A list of the models, and buttons to manage one's own.
+    """The list of models, and buttons to manage the user's own.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class ModelsPanel(QWidget):
     # ---- the list -------------------------------------------------------------------
 
     def refresh(self, choose: str | None = None) -> None:
-        """Read the list of models anew.
+        """Read the list of models again.
 
         Parameters
         ----------

@@ -52,8 +52,8 @@ class PairRow(Container):
                     accepts=is_labels,
                     name="labels_box",
                     label="Labels",
-                    tooltip="The labels layer with the nuclei in that image, one "
-                    "number a nucleus.",
+                    tooltip="The labels layer with the nuclei in that image, a number "
+                    "for each nucleus.",
                 ),
                 NarrowBox(
                     name="channel_box",
@@ -140,15 +140,15 @@ class SourcesPanel(Container):
         self.labelled_box = ComboBox(
             label="Labelled",
             choices=LABELLED,
-            tooltip="How far the labels go. If only some nuclei are painted, say so: "
-            "what is not painted would otherwise be taught as background.",
+            tooltip="How far the labels are complete. If only some nuclei are painted, "
+            "say so: what is not painted is otherwise learnt as background.",
         )
         self.region_box = LayerBox(
             Layer,
             accepts=lambda layer: isinstance(layer, Labels | Shapes),
             label="Region",
             tooltip="A Shapes or Labels layer that marks where every nucleus is "
-            "painted. What lies outside is left alone.",
+            "painted. What lies outside is ignored.",
         )
         extent = Container()
         extent.margins = (0, 0, 0, 0)

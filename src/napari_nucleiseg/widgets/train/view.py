@@ -1,4 +1,4 @@
-"""What can be seen of a training: curves, a picture of what it finds, the verdict."""
+"""What is shown of a training: curves, a picture of what it finds, the verdict."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Curves(FigureCanvasQTAgg):
         self._loss, self._ap = self._figure.subplots(2, 1, sharex=True)
 
     def sizeHint(self) -> QSize:
-        """Return no width of its own: the dock has the say."""
+        """Return no width of its own: the dock decides."""
         return QSize(200, CURVES_HEIGHT)
 
     def minimumSizeHint(self) -> QSize:
@@ -112,7 +112,7 @@ class Curves(FigureCanvasQTAgg):
         )
         found = [row["val_AP50"] for row in self.rows if "val_AP50" in row]
         if found:
-            # A change of a hundredth shall not look like a leap.
+            # A change of a hundredth must not look large.
             self._ap.set_ylim(
                 max(min(found) - AP_MARGIN, -0.02), min(max(found) + AP_MARGIN, 1.02)
             )
@@ -138,7 +138,7 @@ class Picture(QWidget):
         column.addWidget(self.image)
 
     def show_file(self, path: Path) -> None:
-        """Show a picture file; one that is not there is passed over."""
+        """Show a picture file, if it is there."""
         self.image.show_file(path)
 
 
@@ -156,7 +156,7 @@ class _WidePicture(QLabel):
         )
 
     def show_file(self, path: Path) -> None:
-        """Show a picture file; one that is not there is passed over."""
+        """Show a picture file, if it is there."""
         pixmap = QPixmap(str(path))
         if not pixmap.isNull():
             self._pixmap = pixmap

@@ -1,4 +1,4 @@
-"""The widget that teaches a model with the user's own labels."""
+"""The Train widget."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _TRAIN_TIP = "Train a model on these labels, in the background."
 
 
 class TrainWidget(Shell):
-    """Choose images and labels, press Train, watch it learn, keep it if it is better.
+    """Choose images and labels, press Train, and keep the model if it is better.
 
     Parameters
     ----------
@@ -65,7 +65,9 @@ class TrainWidget(Shell):
         self.form = TrainForm(self.viewer)
         self.train_button = QPushButton("Train")
         self.stop_button = QPushButton("Stop")
-        self.stop_button.setToolTip("End the training now, and keep the best so far.")
+        self.stop_button.setToolTip(
+            "Stop the training, and keep the best epoch so far."
+        )
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip(
             "End the training at once, and discard what it has learnt."
@@ -167,7 +169,7 @@ class TrainWidget(Shell):
         self.form.setEnabled(not training)
 
     def _on_settled(self, text: str) -> None:
-        """Say what became of a training that waited."""
+        """Show what was done with a training that waited."""
         self.verdict.hide()
         self._on_models_changed()
         self._say(text)
@@ -210,7 +212,7 @@ class TrainWidget(Shell):
         self._update()
 
     def stop(self) -> None:
-        """End the training, keeping the best so far."""
+        """Stop the training, keeping the best epoch so far."""
         if self._run is not None and self.is_training:
             self.stop_button.setEnabled(False)
             self.progress.hold("Stopping; the best so far is kept …")
