@@ -11,6 +11,7 @@ from napari_nucleiseg.core.segment.pipeline import segment
 from napari_nucleiseg.core.segment.predictor import NetworkSpec
 from napari_nucleiseg.widgets.shared.layers import (
     channel_choices,
+    has_room,
     layer_axes,
     make_features,
     show_result,
@@ -68,18 +69,16 @@ def test_labels_lie_on_their_image_at_every_position_of_every_slider(viewer):
         )
         features = make_features(result, None)
         record = result.record()
-        labels = show_result(
-            viewer, image, result, features, previous=None, record=record
-        )
+        labels = show_result(viewer, image, result, features, into=None, record=record)
         check_every_position(viewer, image, labels, axes)
-        # A second run goes into the same layer, unless that was edited.
+        # A second run goes into the same layer.
         args = (viewer, image, result, features)
-        assert show_result(*args, previous=result, record=record) == labels
+        assert has_room(labels, result)
+        assert show_result(*args, into=labels, record=record) == labels
         # What is painted at one channel is there at all of them.
         before = np.count_nonzero(labels.data)
         labels.paint(labels.world_to_data(viewer.dims.point), 77)
         assert np.count_nonzero(labels.data) > before
-        assert show_result(*args, previous=result, record=record) != labels
 
 
 def check_every_position(viewer, image, labels, axes):
@@ -167,7 +166,7 @@ def test_other_axes_than_the_data_can_have_are_refused(model):
 def test_the_axes_are_shown_and_can_be_changed(docked):
     viewer, widget = docked.viewer, docked.widget
     image = viewer.add_image(np.zeros((3, 2, 40, 50)), name="lapse")
-    axes, channels = widget.inputs.axes, widget.inputs.channel_box
+    axes, channels = widget.inputs.axes, widget.inputs.channel.native
     assert axes.native.isVisible()
     assert axes.value == "QQYX"
     axes.value = "TC"
@@ -179,8 +178,8 @@ def test_the_axes_are_shown_and_can_be_changed(docked):
     assert offered == ["Channel 0", "Channel 1", "Every plane"]
     assert widget.inputs.chosen_channel().axes == "TCYX"
     viewer.add_image(np.zeros((40, 50)), name="flat")
-    widget.inputs.image_box.setCurrentText("flat")
+    widget.image_box.setCurrentText("flat")
     assert not axes.native.isVisible()
-    widget.inputs.image_box.setCurrentText("lapse")
+    widget.image_box.setCurrentText("lapse")
     assert axes.value == "tcyx"  # as it was set for this layer
     assert widget.chosen_layer() == image

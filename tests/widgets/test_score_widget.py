@@ -57,8 +57,12 @@ def score(qtbot, docked):
 
 
 def choose(widget, labels, truth):
-    widget.labels_box.setCurrentIndex(widget.labels_box.findText(labels))
-    widget.truth_box.setCurrentIndex(widget.truth_box.findText(truth))
+    for box, name in ((widget.form.labels_layer, labels), (widget.form.truth, truth)):
+        box.value = widget.viewer.layers[name]
+
+
+def names(box):
+    return [layer.name for layer in box.choices]
 
 
 def error_layers(viewer):
@@ -133,7 +137,7 @@ def test_the_error_map_lies_over_the_labels_in_the_legends_colours(docked, qtbot
     score(qtbot, docked)
     assert error_layers(docked.viewer) == [errors]
     assert set(np.unique(errors.data)) == {0, code["matched"]}
-    assert docked.widget.labels_box.findText("nuclei errors") < 0
+    assert "nuclei errors" not in names(docked.widget.form.labels_layer)
 
 
 def test_the_csv_holds_summary_and_nuclei(docked, qtbot, tmp_path, monkeypatch):
@@ -175,6 +179,8 @@ def test_a_file_that_can_not_be_written_is_told(docked, qtbot, tmp_path, monkeyp
     monkeypatch.setattr(score_widget, "show_error", said.append)
     docked.widget.export(tmp_path / "not there" / "score.csv")
     assert "could not be written" in said[0]
+    assert "No such file or directory" in docked.widget.result_line.text()
+    assert "Errno" not in said[0]
 
 
 def test_stacks_are_scored_plane_by_plane_or_as_a_whole(docked, qtbot, tmp_path):
@@ -185,7 +191,7 @@ def test_stacks_are_scored_plane_by_plane_or_as_a_whole(docked, qtbot, tmp_path)
     found[1] *= 2
     add(docked.viewer, truth, found)
     choose(docked.widget, "nuclei", "drawn")
-    assert docked.widget.by_plane_box.isVisible()
+    assert docked.widget.form.by_plane.visible
     score(qtbot, docked)
     assert docked.widget.table.text("Matched") == "2"
     docked.widget.export(tmp_path / "score.csv")
@@ -194,7 +200,7 @@ def test_stacks_are_scored_plane_by_plane_or_as_a_whole(docked, qtbot, tmp_path)
         [0, 1, 1],
         [1, 2, 1],
     ]
-    docked.widget.by_plane_box.setChecked(False)
+    docked.widget.form.by_plane.value = False
     score(qtbot, docked)
     assert docked.widget.table.text("True nuclei") == "1"
     (errors,) = error_layers(docked.viewer)
@@ -235,16 +241,15 @@ def test_follows_the_viewers_layers(docked):
     viewer.add_image(np.zeros((20, 30)))
     add(viewer, *truth_and_found())
     third = viewer.add_labels(np.zeros((60, 130), int), name="third")
-    names = [widget.labels_box.itemText(i) for i in range(widget.labels_box.count())]
-    assert names == ["drawn", "nuclei", "third"]
+    assert names(widget.form.labels_layer) == ["drawn", "nuclei", "third"]
     choose(widget, "nuclei", "drawn")
     viewer.layers.selection.active = None
     viewer.layers.selection.active = third
-    assert widget.labels_box.currentText() == "third"
+    assert widget.form.labels_layer.current_choice == "third"
     viewer.layers.selection.active = viewer.layers["drawn"]  # stays the truth
-    assert widget.labels_box.currentText() == "third"
+    assert widget.form.labels_layer.current_choice == "third"
     third.name = "renamed"
-    assert widget.labels_box.currentText() == "renamed"
+    assert widget.form.labels_layer.current_choice == "renamed"
     viewer.layers.remove(third)
     labels, truth = widget.chosen_layers()
     assert {labels.name, truth.name} == {"drawn", "nuclei"}
@@ -256,8 +261,8 @@ def test_what_segment_made_is_not_taken_for_the_truth(docked):
     truth, found = truth_and_found()
     viewer.add_labels(truth, name="drawn")
     viewer.add_labels(found, name="nuclei", metadata={"nucleiseg": {"model": "nuclei"}})
-    assert widget.labels_box.currentText() == "nuclei"
-    assert widget.truth_box.currentText() == "drawn"
+    assert widget.form.labels_layer.current_choice == "nuclei"
+    assert widget.form.truth.current_choice == "drawn"
 
 
 def test_a_layer_that_goes_meanwhile(docked, qtbot):

@@ -34,13 +34,13 @@ def mine(tmp_path, monkeypatch):
 
 def test_a_new_model_leaves_choice_and_values_alone(docked):
     widget = docked.widget
-    widget.model_box.setCurrentText("mine")
+    widget.inputs.model.native.setCurrentText("mine")
     assert widget.params().probability == 0.6
     widget.form["probability"].value = 0.3
     widget.form["diameter"].value = 25
     make_model("a-new-one", 0.7)
     widget.refresh_models()
-    assert widget.model_box.findText("a-new-one") >= 0
+    assert widget.inputs.model.native.findText("a-new-one") >= 0
     assert widget.chosen_model().card.name == "mine"
     assert widget.params().probability == 0.3
     assert widget.params().diameter == 25
@@ -48,7 +48,7 @@ def test_a_new_model_leaves_choice_and_values_alone(docked):
 
 def test_a_model_trained_anew_brings_its_own_values(docked):
     widget = docked.widget
-    widget.model_box.setCurrentText("mine")
+    widget.inputs.model.native.setCurrentText("mine")
     widget.form["diameter"].value = 25
     make_model("mine", 0.7)
     widget.refresh_models()
@@ -64,7 +64,7 @@ def test_segmenting_with_a_model_deleted_meanwhile(
     told = []
     monkeypatch.setattr(segment_widget, "show_error", told.append)
     viewer.add_image(squares((200, 240)), name="a")
-    widget.model_box.setCurrentText("mine")
+    widget.inputs.model.native.setCurrentText("mine")
     widget.form["diameter"].value = 25
     press(qtbot, widget)
     wait_until_done(qtbot, widget)
@@ -76,7 +76,7 @@ def test_segmenting_with_a_model_deleted_meanwhile(
     assert "“mine” is no longer there" in message
     assert "“nuclei” is chosen" in message
     assert "“mine” is no longer there" in widget.result_line.text()
-    assert widget.model_box.findText("mine") == -1
+    assert widget.inputs.model.native.findText("mine") == -1
     assert not widget.is_running  # what is there is not made anew either
     assert slow.tiles == tiles
     np.testing.assert_array_equal(layer.data, before)

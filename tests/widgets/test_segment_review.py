@@ -72,16 +72,3 @@ def test_deleting_a_result_ends_its_review(docked, qtbot, slow):
     assert widget.review.isVisible()
     widget.review.next_button.click()
     assert viewer.layers.selection.active == again
-
-
-def test_corrected_labels_stay_and_the_new_ones_are_reviewed(docked, qtbot, slow):
-    viewer, widget = docked.viewer, docked.widget
-    mine = segment_square_image(qtbot, docked, "a")
-    mine.data[:5, :5] = 999
-    widget.form["min_area"].value = 5
-    press(qtbot, widget)
-    wait_until_done(qtbot, widget)
-    fresh = next(layer for layer in result_layers(viewer) if layer != mine)
-    widget.review.colour_box.setChecked(True)
-    assert isinstance(fresh.colormap, DirectLabelColormap)
-    assert not isinstance(mine.colormap, DirectLabelColormap)

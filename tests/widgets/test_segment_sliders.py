@@ -11,22 +11,6 @@ from napari_nucleiseg.io.sample_data import load_sample
 from .conftest import press, result_layers, squares, wait_until_done
 
 
-def test_labels_corrected_by_hand_are_not_lost(docked, qtbot):
-    viewer, widget = docked.viewer, docked.widget
-    viewer.open_sample("napari-nucleiseg", "small")
-    press(qtbot, widget)
-    wait_until_done(qtbot, widget)
-    (mine,) = result_layers(viewer)
-    mine.data[:5, :5] = 999
-    mine.refresh()
-    corrected = mine.data.copy()
-    widget.form["probability"].value = 0.7
-    wait_until_done(qtbot, widget)
-    layers = result_layers(viewer)
-    assert len(layers) == 2
-    np.testing.assert_array_equal(mine.data, corrected)
-
-
 def test_sliders_relabel_without_the_network(docked, qtbot, slow):
     viewer, widget = docked.viewer, docked.widget
     viewer.add_image(squares((600, 600)), name="a")

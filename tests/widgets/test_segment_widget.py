@@ -38,7 +38,7 @@ def test_a_user_segments_a_sample(docked, qtbot):
     assert "tensorflow" not in sys.modules
     assert "keras" not in sys.modules
     assert widget.run_button.text() == "Segment"
-    assert not widget.progress_bar.isVisible()
+    assert not widget.progress.bar.native.isVisible()
 
 
 @pytest.mark.parametrize("name", ["small", "tissue", "fields"])
@@ -61,6 +61,7 @@ def test_button_says_why_it_cannot_run(docked, qtbot):
     widget = docked.widget
     assert not widget.run_button.isEnabled()
     assert "Open an image first" in widget.run_button.toolTip()
+    assert "Open an image first" in widget.result_line.text()
     docked.viewer.add_image(np.zeros((20, 30), np.uint8), name="a")
     assert widget.run_button.isEnabled()
     docked.viewer.layers.remove("a")
@@ -72,14 +73,14 @@ def test_follows_the_viewers_layers(docked):
     first = viewer.add_image(np.zeros((20, 30), np.uint8), name="first")
     second = viewer.add_image(np.zeros((20, 30), np.uint8), name="second")
     viewer.add_points([[1, 1]])
-    names = [widget.image_box.itemText(i) for i in range(widget.image_box.count())]
+    names = [layer.name for layer in widget.inputs.image.choices]
     assert names == ["first", "second"]
     viewer.layers.selection.active = first
     assert widget.chosen_layer() is first
     viewer.layers.selection.active = second
     assert widget.chosen_layer() is second
     second.name = "renamed"
-    assert widget.image_box.currentText() == "renamed"
+    assert widget.inputs.image.current_choice == "renamed"
     viewer.layers.remove(second)
     assert widget.chosen_layer() is first
 
@@ -99,7 +100,7 @@ def test_cancel_midway_changes_nothing(docked, qtbot, slow):
     viewer.add_image(squares(), name="big")
     press(qtbot, widget)
     qtbot.waitUntil(lambda: slow.tiles >= 3, timeout=10_000)
-    assert widget.progress_bar.isVisible()
+    assert widget.progress.bar.native.isVisible()
     press(qtbot, widget)
     before = slow.tiles
     wait_until_done(qtbot, widget, timeout=3_000)
@@ -117,12 +118,12 @@ def test_progress_names_stage_and_time_left(docked, qtbot, slow):
     press(qtbot, widget)
     qtbot.waitUntil(
         lambda: (
-            widget.stage_line.text().startswith("Finding nuclei: ")
-            and widget.stage_line.text().endswith("left")
+            widget.progress.line.value.startswith("Finding nuclei: ")
+            and widget.progress.line.value.endswith("left")
         ),
         timeout=10_000,
     )
-    assert 0 < widget.progress_bar.value() < widget.progress_bar.maximum()
+    assert 0 < widget.progress.bar.native.value() < widget.progress.bar.native.maximum()
     widget.cancel()
     wait_until_done(qtbot, widget)
 
@@ -227,8 +228,8 @@ def test_one_channel_of_several(docked, qtbot, slow):
         scale=(1, 0.5, 0.25),
         axis_labels=("c", "y", "x"),
     )
-    assert widget.channel_box.isVisible()
-    widget.channel_box.setCurrentText("Channel 1")
+    assert widget.inputs.channel.visible
+    widget.inputs.channel.native.setCurrentText("Channel 1")
     press(qtbot, widget)
     wait_until_done(qtbot, widget)
     (layer,) = result_layers(viewer)

@@ -8,21 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Labels
+from magicgui.widgets import CheckBox, Container
+from napari.layers import Labels, Layer
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QFileDialog,
-    QFormLayout,
-    QLabel,
-    QProgressBar,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFileDialog, QPushButton
 
-from napari_nucleiseg.core.monitor import Monitor
+from napari_nucleiseg.core.monitor import Monitor, Progress
+from napari_nucleiseg.io.atomic import NotWritten
 from napari_nucleiseg.widgets.score.scoring import (
     Scored,
     ScoreTable,
@@ -30,9 +22,17 @@ from napari_nucleiseg.widgets.score.scoring import (
     export_csv,
     show_errors,
 )
-from napari_nucleiseg.widgets.shared.controls import combo, unwrapped
+from napari_nucleiseg.widgets.shared.controls import (
+    LayerBox,
+    MessageLine,
+    Shell,
+    explain,
+    quoted,
+    unwrapped,
+)
 from napari_nucleiseg.widgets.shared.job import Job
 from napari_nucleiseg.widgets.shared.layers import ERRORS_OF, RECORD, full_data
+from napari_nucleiseg.widgets.shared.stage_progress import StageProgress
 
 if TYPE_CHECKING:
     import napari
@@ -48,7 +48,46 @@ _TOO_FEW = (
 )
 
 
-class ScoreWidget(QWidget):
+class ScoreForm(Container):
+    """Which labels are compared with which, and how."""
+
+    labels_layer: LayerBox
+    truth: LayerBox
+    by_plane: CheckBox
+
+    def __init__(self) -> None:
+        super().__init__(
+            widgets=[
+                LayerBox(
+                    Labels,
+                    _is_offered,
+                    name="labels_layer",
+                    label="Labels",
+                    tooltip="The labels layer to score.",
+                ),
+                LayerBox(
+                    Labels,
+                    _is_offered,
+                    name="truth",
+                    label="Truth",
+                    tooltip="The labels layer with the true nuclei, such as those "
+                    "drawn by hand.",
+                ),
+                CheckBox(
+                    name="by_plane",
+                    value=True,
+                    text="Plane by plane",
+                    label="",
+                    tooltip="Each plane of the stack has nuclei of its own, even where "
+                    "planes use the same numbers. Untick it where a nucleus reaches "
+                    "through several planes.",
+                ),
+            ]
+        )
+        self.margins = (0, 0, 0, 0)
+
+
+class ScoreWidget(Shell):
     """Choose labels and true labels, press Score, get figures and an error map.
 
     Parameters
@@ -58,94 +97,62 @@ class ScoreWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
+        super().__init__(width=350)
+        self.viewer = unwrapped(napari_viewer)
         self._job: Job | None = None
         self._running: tuple[Labels, Labels] | None = None
+        self._closed = False
         self._names = ("", "")
         self.scored: Scored | None = None
         self._make_controls()
         self._lay_out()
         self._connect()
-        self._on_layers_changed()
+        self._suggest(None, None)
 
     # ---- building ---------------------------------------------------------------
 
     def _make_controls(self) -> None:
-        self.labels_box = combo("The labels layer to score.")
-        self.truth_box = combo(
-            "The labels layer with the true nuclei, such as those drawn by hand."
-        )
-        self.by_plane_box = QCheckBox("Plane by plane")
-        self.by_plane_box.setChecked(True)
-        self.by_plane_box.setToolTip(
-            "Each plane of the stack has nuclei of its own, even where planes use the "
-            "same numbers. Untick it where a nucleus reaches through several planes."
-        )
+        self.form = ScoreForm()
         self.run_button = QPushButton("Score")
         self.run_button.setObjectName("run_button")
-        self.progress_bar = QProgressBar()
-        self.progress_bar.setTextVisible(False)
-        self.progress_bar.setRange(0, 0)
-        self.progress_bar.hide()
-        self.reason_line = QLabel()
-        self.reason_line.setWordWrap(True)
-        self.reason_line.setObjectName("reason_line")
-        self.result_line = QLabel()
-        self.result_line.setWordWrap(True)
-        self.result_line.setObjectName("result_line")
+        self.progress = StageProgress()
+        self.reason_line = MessageLine("reason_line")
+        self.result_line = MessageLine("result_line")
         self.table = ScoreTable()
         self.export_button = QPushButton("Export CSV…")
         self.export_button.setToolTip(_EXPORT_TIP)
 
     def _lay_out(self) -> None:
-        top = QFormLayout()
-        top.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        for text, box in (("Labels", self.labels_box), ("Truth", self.truth_box)):
-            label = QLabel(text)
-            label.setBuddy(box)
-            label.setToolTip(box.toolTip())
-            top.addRow(label, box)
-        # Wide enough for napari to show the whole name above it.
-        self.setMinimumWidth(350)
-        layout = QVBoxLayout(self)
-        layout.addLayout(top)
-        for widget in (
-            self.by_plane_box,
-            self.run_button,
-            self.reason_line,
-            self.progress_bar,
-            self.result_line,
-            self.table,
-            self.export_button,
-        ):
-            layout.addWidget(widget)
-        layout.addStretch(1)
+        self.fill(
+            (
+                self.form,
+                self.run_button,
+                self.reason_line,
+                self.progress,
+                self.result_line,
+                self.table,
+                self.export_button,
+            )
+        )
         self.table.hide()
         self.export_button.hide()
 
     def _connect(self) -> None:
-        layers = unwrapped(self.viewer).layers
-        events = layers.events
+        layers = self.viewer.layers
         callbacks: list[tuple[Any, Callable]] = [
-            (events.inserted, self._on_layers_changed),
-            (events.removed, self._on_layer_removed),
-            (events.reordered, self._on_layers_changed),
-            (events.renamed, self._on_layers_changed),
+            (layers.events.removed, self._on_layer_removed),
             (layers.selection.events.active, self._on_active_changed),
         ]
         for event, callback in callbacks:
             event.connect(callback)
-        for box in (self.labels_box, self.truth_box):
-            box.currentIndexChanged.connect(self._on_choice_changed)
+        for box in (self.form.labels_layer, self.form.truth):
+            box.changed.connect(self._on_choice_changed)
         self.run_button.clicked.connect(self.run)
         self.export_button.clicked.connect(self._on_export_clicked)
         # The viewer outlives the widget.
         self.destroyed.connect(functools.partial(_let_go, callbacks, self.__dict__))
 
     # ---- what the user chose ------------------------------------------------------
-    # napari hands plugins a viewer whose layers come in a new wrapping each time:
-    # layers are compared with ==, never with "is".
 
     @property
     def is_running(self) -> bool:
@@ -154,44 +161,46 @@ class ScoreWidget(QWidget):
 
     def chosen_layers(self) -> tuple[Labels | None, Labels | None]:
         """Return the labels layer and the layer of true labels that are chosen."""
-        return self.labels_box.currentData(), self.truth_box.currentData()
+        return self.form.labels_layer.value, self.form.truth.value
 
-    def _candidates(self) -> list[Labels]:
-        return [
-            layer
-            for layer in self.viewer.layers
-            if isinstance(layer, Labels) and ERRORS_OF not in layer.metadata
-        ]
+    def reset_choices(self, *_: object) -> None:
+        """Offer the layers there are now; called by napari when they change."""
+        if not self._closed:
+            before = self.chosen_layers()
+            for box in (self.form.labels_layer, self.form.truth):
+                with box.changed.blocked():
+                    box.reset_choices()
+            self._suggest(*before)
 
-    def _on_layers_changed(self, event: Any = None) -> None:
-        layers = self._candidates()
-        labels, truth = self.chosen_layers()
+    def _suggest(self, labels: Labels | None, truth: Labels | None) -> None:
+        """Choose two layers, these if they are still there."""
+        layers = self.form.labels_layer.choices
         active = self.viewer.layers.selection.active
         if labels not in layers:
             labels = active if active in layers else (layers[-1] if layers else None)
-        if truth not in layers or truth == labels:
-            others = [layer for layer in layers if layer != labels]
+        if truth not in layers or truth is labels:
+            others = [layer for layer in layers if layer is not labels]
             truth = others[-1] if others else None
             if _is_result(truth) and not _is_result(labels):
                 labels, truth = truth, labels
-        _fill(self.labels_box, layers, labels)
-        _fill(self.truth_box, layers, truth)
+        for box, layer in ((self.form.labels_layer, labels), (self.form.truth, truth)):
+            with box.changed.blocked():
+                box.native.setCurrentIndex(box.choices.index(layer) if layer else -1)
         self._on_choice_changed()
 
     def _on_layer_removed(self, event: Any) -> None:
         if self._running is not None and event.value in self._running:
             self._drop_job()
             self.result_line.setText("Stopped: the layer is gone.")
-        self._on_layers_changed()
 
     def _on_active_changed(self, event: Any) -> None:
-        layer = event.value
-        if layer in self._candidates() and layer != self.truth_box.currentData():
-            self.labels_box.setCurrentIndex(self.labels_box.findData(layer))
+        box = self.form.labels_layer
+        if event.value in box.choices and event.value is not self.form.truth.value:
+            box.value = event.value
 
-    def _on_choice_changed(self, *_: object) -> None:
+    def _on_choice_changed(self, _: object = None) -> None:
         labels, _truth = self.chosen_layers()
-        self.by_plane_box.setVisible(labels is not None and labels.ndim > 2)
+        self.form.by_plane.visible = labels is not None and labels.ndim > 2
         self._update_button()
 
     def _why_not(self) -> str:
@@ -200,13 +209,13 @@ class ScoreWidget(QWidget):
         if labels is None or truth is None:
             return _TOO_FEW
         if labels == truth:
-            return f"{_TOO_FEW} Now “{labels.name}” is chosen for both."
+            return f"{_TOO_FEW} Now {quoted(labels.name)} is chosen for both."
         shapes = [tuple(full_data(layer).shape) for layer in (labels, truth)]
         if shapes[0] != shapes[1]:
             sizes = [" × ".join(map(str, shape)) for shape in shapes]
             return (
-                f"The two layers must have one size: “{labels.name}” is {sizes[0]}, "
-                f"“{truth.name}” is {sizes[1]} pixels."
+                f"The two layers must have one size: {quoted(labels.name)} is "
+                f"{sizes[0]}, {quoted(truth.name)} is {sizes[1]} pixels."
             )
         return ""
 
@@ -218,7 +227,8 @@ class ScoreWidget(QWidget):
             reason = "Comparing …"
         self.run_button.setEnabled(not reason)
         self.run_button.setToolTip(reason or _RUN_TIP)
-        self.progress_bar.setVisible(self.is_running)
+        if not self.is_running:
+            self.progress.show_progress(None)
 
     # ---- running ------------------------------------------------------------------
 
@@ -228,7 +238,7 @@ class ScoreWidget(QWidget):
         if self.is_running or self._why_not() or labels is None or truth is None:
             return
         found, true = _snapshot(labels), _snapshot(truth)
-        by_plane = labels.ndim > 2 and self.by_plane_box.isChecked()
+        by_plane = labels.ndim > 2 and self.form.by_plane.value
 
         def work(monitor: Monitor) -> Scored:
             return compare(
@@ -236,9 +246,11 @@ class ScoreWidget(QWidget):
             )
 
         self._running, self._job = (labels, truth), Job(work)
+        self._job.progressed.connect(self._on_progress)
         self._job.returned.connect(self._on_returned)
         self._job.errored.connect(self._on_errored)
-        self.result_line.setText("Comparing …")
+        self.progress.show_progress(Progress("Comparing", 0, 0))
+        self.result_line.clear()
         self._update_button()
         self._job.start()
 
@@ -250,6 +262,10 @@ class ScoreWidget(QWidget):
             self._job.quit()
         self._job = self._running = None
         self._update_button()
+
+    def _on_progress(self, progress: Progress) -> None:
+        if self._is_current():
+            self.progress.show_progress(progress)
 
     def _on_returned(self, scored: Scored) -> None:
         if not self._is_current() or self._running is None:
@@ -271,7 +287,7 @@ class ScoreWidget(QWidget):
         wrong = counts["predicted"] - counts["matched"]
         self.result_line.setText(
             f"{counts['matched']} of {counts['true']} true nuclei are matched by "
-            f"“{labels.name}”; {wrong} of its {counts['predicted']} match none."
+            f"{quoted(labels.name)}; {wrong} of its {counts['predicted']} match none."
         )
         self.table.show_scored(scored)
         show_errors(self.viewer, labels, scored)
@@ -282,9 +298,7 @@ class ScoreWidget(QWidget):
         if not self._is_current():
             return
         self._drop_job()
-        text = str(error) or type(error).__name__
-        if isinstance(error, MemoryError):
-            text = f"There is not enough memory to compare these layers. {text}"
+        text = explain(error)
         self.result_line.setText(f"Stopped: {text}")
         show_error(f"Score nuclei labels: {text}")
 
@@ -304,24 +318,22 @@ class ScoreWidget(QWidget):
         labels, truth = self._names
         try:
             export_csv(self.scored, path, labels_name=labels, truth_name=truth)
-        except OSError as e:
+        except NotWritten as e:
+            # Said in the widget too: a notification is gone after a while.
+            self.result_line.setText(str(e))
             show_error(f"Score nuclei labels: {e}")
         else:
             show_info(f"Score nuclei labels: saved as {path}")
 
 
+def _is_offered(layer: Layer) -> bool:
+    """Whether a labels layer can be scored: an error map can not."""
+    return ERRORS_OF not in layer.metadata
+
+
 def _is_result(layer: Labels | None) -> bool:
     """Whether Segment made a layer: then it is rather to be scored than the truth."""
     return layer is not None and RECORD in layer.metadata
-
-
-def _fill(box: QComboBox, layers: list[Labels], chosen: Labels | None) -> None:
-    box.blockSignals(True)
-    box.clear()
-    for layer in layers:
-        box.addItem(layer.name, layer)
-    box.setCurrentIndex(layers.index(chosen) if chosen is not None else -1)
-    box.blockSignals(False)
 
 
 def _snapshot(layer: Labels) -> Any:
@@ -336,6 +348,6 @@ def _let_go(
     """Disconnect from the viewer and stop the job of a widget that is gone."""
     for event, callback in callbacks:
         event.disconnect(callback)
-    job = state.get("_job")
-    if job is not None:
-        job.quit()
+    state["_closed"] = True
+    if state["_job"] is not None:
+        state["_job"].quit()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Image, Labels
 
 from napari_nucleiseg.core.monitor import Monitor
 from napari_nucleiseg.core.params import SegmentParams
@@ -18,45 +21,41 @@ from napari_nucleiseg.core.segment.result import (
     relabel,
     resolve_settings,
 )
-from napari_nucleiseg.widgets.shared.layers import (
-    ChannelChoice,
-    full_data,
-    make_features,
-)
+from napari_nucleiseg.models.registry import Model
+from napari_nucleiseg.widgets.segment.edits import EditedTable
+from napari_nucleiseg.widgets.shared.controls import quoted
+from napari_nucleiseg.widgets.shared.layers import ChannelChoice, make_features
 
 if TYPE_CHECKING:
     import pandas as pd
-    from napari.layers import Image
+
+#: The maps of several images are kept in this much memory, bytes; the oldest go first.
+MOST_MEMORY = 1_000_000_000
+
+#: Values that the network has to run again for; the others are answered from its maps.
+NEEDS_RUN = ("diameter", "accurate")
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What one press of the button works on, noted on the GUI thread.
+    """What one press of the button asks for, noted on the GUI thread.
 
     Parameters
     ----------
-    layer : napari.layers.Image
-        Not to be touched by another thread.
-    data : array-like
-        ``(…, y, x[, c])``, the layer's at full resolution; perhaps lazy.
     choice : ChannelChoice
-        How to read it.
+        How to read the image.
     params : SegmentParams
         As asked for.
+    model : Model
+        The model to use.
     started : float
         When, by `time.monotonic`.
     """
 
-    layer: Image
-    data: Any
     choice: ChannelChoice
     params: SegmentParams
+    model: Model
     started: float = field(default_factory=time.monotonic)
-
-    @classmethod
-    def of(cls, layer: Image, choice: ChannelChoice, params: SegmentParams) -> Run:
-        """Note what a layer holds just now."""
-        return cls(layer, full_data(layer), choice, params)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,19 +69,44 @@ class Found:
     result : Segmentation
         The nuclei.
     intensity : numpy.ndarray
-        The image in the shape of its labels, float64, colours averaged.
-    features : pandas.DataFrame
-        One row a nucleus; see `layers.make_features`.
+        The image in the shape of its labels, colours averaged.
+    table : pandas.DataFrame
+        One row a nucleus, not rounded; see `layers.make_features`.
+    seconds : float or None
+        How long the network took; None for labels made anew since.
     """
 
     run: Run
     result: Segmentation
     intensity: np.ndarray
-    features: pd.DataFrame
+    table: pd.DataFrame
+    seconds: float | None
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory it takes, about."""
+        maps = sum(plane.maps.nbytes for plane in self.result.planes)
+        return maps + self.result.labels.nbytes + self.intensity.nbytes
+
+    def editable(self) -> EditedTable:
+        """Return the table of a layer with these labels, which follows its edits."""
+        result = self.result
+        return EditedTable(result.labels, self.intensity, self.table, result.axes)
 
 
-def find_nuclei(run: Run, predictor: Predictor, monitor: Monitor) -> Found:
+def find_nuclei(data: Any, run: Run, predictor: Predictor, monitor: Monitor) -> Found:
     """Find the nuclei; for another thread than the GUI's.
+
+    Parameters
+    ----------
+    data : array-like
+        ``(…, y, x[, c])``, the layer's at full resolution; perhaps lazy.
+    run : Run
+        What is asked for.
+    predictor : Predictor
+        The network.
+    monitor : Monitor
+        Told of progress, and asked whether to stop.
 
     Raises
     ------
@@ -91,19 +115,13 @@ def find_nuclei(run: Run, predictor: Predictor, monitor: Monitor) -> Found:
     TypeError, ValueError
         If the layer's data cannot be an image.
     """
-    image = np.asanyarray(run.data)  # once: lazy data is read or computed here
+    image = np.asanyarray(data)  # once: lazy data is read or computed here
     how: dict[str, Any] = {"axes": run.choice.axes, "channel": run.choice.channel}
     result = segment(image, predictor, params=run.params, monitor=monitor, **how)
     planes, shape = to_planes(image, **how)
     intensity = planes.mean(axis=-1, dtype=np.float64).reshape(shape)
-    return Found(run, result, intensity, make_features(result, intensity))
-
-
-def wants_other_labels(found: Found, params: SegmentParams) -> bool:
-    """Return whether other thresholds are asked for than the labels were made with."""
-    result = found.result
-    wanted = resolve_settings(params, result.model_settings, result.diameter)
-    return wanted != result.settings
+    seconds = time.monotonic() - run.started
+    return Found(run, result, intensity, make_features(result, intensity), seconds)
 
 
 def find_again(found: Found, params: SegmentParams, monitor: Monitor) -> Found:
@@ -115,21 +133,105 @@ def find_again(found: Found, params: SegmentParams, monitor: Monitor) -> Found:
         If the monitor asked for it.
     """
     result = relabel(found.result, params, monitor=monitor)
-    features = make_features(result, found.intensity)
-    return replace(found, result=result, features=features)
+    table = make_features(result, found.intensity)
+    return replace(found, result=result, table=table, seconds=None)
 
 
-def describe_found(found: Found, seconds: float) -> str:
-    """Return what a run found, in a sentence or two."""
+# ---- keeping several ---------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Kept:
+    """What is remembered of an image after it was segmented.
+
+    Parameters
+    ----------
+    found : Found
+        The last result.
+    labels : weakref.ref or None
+        To the layer that shows it; None if there was nothing to show.
+    keeps_edits : bool
+        Whether the user wants what was painted by hand rather than other values.
+    """
+
+    found: Found
+    labels: weakref.ref[Labels] | None
+    keeps_edits: bool = False
+
+
+#: By image layer, the latest last. Docks come and go; this goes with the layers.
+_KEPT: weakref.WeakKeyDictionary[Image, Kept] = weakref.WeakKeyDictionary()
+
+
+def keep(image: Image, found: Found, labels: Labels | None) -> None:
+    """Remember a result, and forget the oldest ones that memory has no room for."""
+    _KEPT.pop(image, None)
+    _KEPT[image] = Kept(found, None if labels is None else weakref.ref(labels))
+    total = sum(kept.found.nbytes for kept in _KEPT.values())
+    for other in list(_KEPT):
+        if total <= MOST_MEMORY or other is image:
+            break
+        total -= _KEPT.pop(other).found.nbytes
+
+
+def kept_for(image: Image | None) -> Kept | None:
+    """Return what is remembered of an image."""
+    return None if image is None else _KEPT.get(image)
+
+
+def forget(image: Image) -> None:
+    """Forget what is remembered of an image."""
+    _KEPT.pop(image, None)
+
+
+# ---- what differs, and what is said of it -------------------------------------------
+
+
+def new_source(run: Run, now: Run) -> list[str]:
+    """Return what other maps are asked for than a run made: of what, by what."""
+    changed = {"channel": run.choice != now.choice, "model": run.model != now.model}
+    return [word for word, is_changed in changed.items() if is_changed]
+
+
+def new_values(found: Found, params: SegmentParams) -> list[str]:
+    """Return the fields whose values differ from those the labels were made with."""
+    result, asked = found.result, found.run.params
+    wanted = dict(resolve_settings(params, result.model_settings, result.diameter))
+    had = dict(result.settings)
+    changed = [
+        name for name in NEEDS_RUN if getattr(asked, name) != getattr(params, name)
+    ]
+    return changed + [name for name in had if had[name] != wanted[name]]
+
+
+def label_of(name: str) -> str:
+    """Return what the form calls a value."""
+    return SegmentParams.model_fields[name].title or name
+
+
+def describe(found: Found, name: str, changed: Sequence[str]) -> str:
+    """Return what was found in an image, in a few sentences.
+
+    Parameters
+    ----------
+    found : Found
+        The nuclei.
+    name : str
+        The image's.
+    changed : sequence of str
+        What was changed since and is not answered yet, in words.
+    """
     result = found.result
-    text = f"{result.summary} found in {seconds:.1f} s. "
-    if result.count == 0:
-        return text + " ".join(result.warnings)
-    measured = " (measured)" if found.run.params.diameter is None else ""
-    text = f"{text}Nuclei are {result.diameter:.0f} px wide{measured}."
-    return " ".join([text, *result.warnings])
-
-
-def describe_again(found: Found) -> str:
-    """Return what there is after relabelling."""
-    return f"{found.result.summary} with these values."
+    parts = [f"{result.summary} found in {quoted(name)}"]
+    if changed:
+        these = "it" if len(changed) == 1 else "them"
+        parts[0] += f". Changed since: {', '.join(changed)}."
+        parts.append(f"Press Segment to use {these}.")
+    elif found.seconds is None:
+        parts[0] += " with these values."
+    else:
+        parts[0] += f" in {found.seconds:.1f} s."
+        if result.count:
+            measured = " (measured)" if found.run.params.diameter is None else ""
+            parts.append(f"Nuclei are {result.diameter:.0f} px wide{measured}.")
+    return " ".join([*parts, *result.warnings])

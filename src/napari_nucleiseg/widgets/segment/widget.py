@@ -5,38 +5,45 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Image, Labels
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from superqt import QCollapsible
 
 from napari_nucleiseg.core.monitor import Monitor, Progress
 from napari_nucleiseg.core.params import SegmentParams
 from napari_nucleiseg.models.card import CARD_FILE
 from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.models.registry import Model
-from napari_nucleiseg.widgets.segment.form import NO_MODEL, SegmentForm
-from napari_nucleiseg.widgets.segment.review import ReviewPanel
-from napari_nucleiseg.widgets.segment.run import (
-    Found,
-    Run,
-    describe_again,
-    describe_found,
-    find_again,
-    find_nuclei,
-    wants_other_labels,
+from napari_nucleiseg.widgets.segment import run as runs
+from napari_nucleiseg.widgets.segment.edits import (
+    shown,
+    watch_edits,
+    watched_labels,
 )
+from napari_nucleiseg.widgets.segment.form import SegmentForm
+from napari_nucleiseg.widgets.segment.question import EditsQuestion
+from napari_nucleiseg.widgets.segment.review import ReviewPanel
+from napari_nucleiseg.widgets.segment.run import Found
+from napari_nucleiseg.widgets.segment.state import NO_MODEL, State
 from napari_nucleiseg.widgets.shared import layers as layer_tools
+from napari_nucleiseg.widgets.shared.controls import (
+    MessageLine,
+    Shell,
+    explain,
+    quoted,
+    unwrapped,
+)
 from napari_nucleiseg.widgets.shared.job import Job
 from napari_nucleiseg.widgets.shared.stage_progress import StageProgress
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Image, Layer
 
 #: Relabelling waits this long for a slider to come to rest, milliseconds.
 SETTLE_MS = 15
@@ -44,18 +51,11 @@ SETTLE_MS = 15
 #: What the first run needs is loaded so long after the widget was opened, ms.
 WARM_UP_MS = 300
 
-#: What the network has to run again for, when it is changed.
-NEEDS_RUN = ("diameter", "accurate")
-
 _RUN_TIP = "Find every nucleus in the chosen image, and add them as a labels layer."
 _CANCEL_TIP = "Stop at once. The viewer stays as it was."
-_NO_IMAGE = (
-    "Open an image first: File → Open File(s), or File → Open Sample → Nuclei "
-    "segmentation."
-)
 
 
-class SegmentWidget(QWidget):
+class SegmentWidget(Shell):
     """Choose an image, press Segment, get a labels layer with every nucleus.
 
     Parameters
@@ -65,13 +65,14 @@ class SegmentWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
+        super().__init__(width=350)
+        self.viewer = unwrapped(napari_viewer)
         self._job: Job | None = None
         self._job_is_run = False
-        self._running_layer: Layer | None = None
-        self._found: Found | None = None
+        self._job_image: Image | None = None
         self._closed = False
+        # What became of the last press, until something else is chosen.
+        self._message = ""
         self._make_controls()
         self._lay_out()
         self._connect()
@@ -81,17 +82,21 @@ class SegmentWidget(QWidget):
 
     def _make_controls(self) -> None:
         self.inputs = inputs = SegmentForm(self.viewer)
-        self.image_box, self.channel_box = inputs.image_box, inputs.channel_box
-        self.model_box, self.model_line = inputs.model_box, inputs.model_line
-        self.form, self.more_form = inputs.form, inputs.more_form
-        self.advanced, self.reset_button = inputs.advanced, inputs.reset_button
+        self.state = State(self.viewer, inputs)
+        self.form, self.more_form = inputs.values_form, inputs.more_form
+        self.image_box, self.model_box = inputs.image.native, inputs.model.native
+        self.model_line = MessageLine("model_line")
+        self.reset_button = QPushButton("Back to the model's own values")
+        self.reset_button.setToolTip(
+            "Set every value to what the model was tested with, and the diameter to "
+            "Auto."
+        )
+        self.advanced = QCollapsible("Advanced", expandedIcon="▾", collapsedIcon="▸")
         self.run_button = QPushButton("Segment")
         self.run_button.setObjectName("run_button")
         self.progress = StageProgress()
-        self.progress_bar, self.stage_line = self.progress.bar, self.progress.line
-        self.result_line = QLabel()
-        self.result_line.setWordWrap(True)
-        self.result_line.setObjectName("result_line")
+        self.result_line = MessageLine("result_line")
+        self.question = EditsQuestion()
         self.review = ReviewPanel(self.viewer)
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
@@ -101,25 +106,43 @@ class SegmentWidget(QWidget):
         self._warm.start(WARM_UP_MS)
 
     def _lay_out(self) -> None:
-        # Wide enough for napari to show the whole name above it.
-        self.setMinimumWidth(320)
-        layout = QVBoxLayout(self)
-        for widget in (self.inputs, self.run_button, self.progress):
-            layout.addWidget(widget)
-        for widget in (self.result_line, self.review):
-            layout.addWidget(widget)
-        layout.addStretch(1)
+        more = QWidget()
+        column = QVBoxLayout(more)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.more_form.native)
+        column.addWidget(self.reset_button)
+        self.advanced.addWidget(more)
+        self.fill(
+            (
+                self.inputs,
+                self.model_line,
+                self.form,
+                self.advanced,
+                self.run_button,
+                self.progress,
+                self.result_line,
+                self.question,
+                self.review,
+            ),
+            self.more_form,
+        )
 
     def _connect(self) -> None:
         self.inputs.source_changed.connect(self._on_source_changed)
-        self.inputs.layer_removed.connect(self._on_layer_removed)
-        self.inputs.model_changed.connect(self._update_button)
+        self.inputs.model_changed.connect(self._on_model_changed)
         self.inputs.value_changed.connect(self._on_value_changed)
+        self.reset_button.clicked.connect(self.inputs.reset_values)
         self.run_button.clicked.connect(self._on_run_clicked)
+        self.question.kept.connect(self._on_edits_kept)
         self._settle.timeout.connect(self._relabel)
         self._warm.timeout.connect(self._warm_up)
-        # Without holding on to a widget that Qt has deleted.
-        self.destroyed.connect(functools.partial(_let_go, self.__dict__))
+        removed = self.viewer.layers.events.removed
+        removed.connect(self._on_layer_removed)
+        # The viewer outlives the widget, which Qt deletes.
+        self.destroyed.connect(
+            functools.partial(_let_go, removed, self._on_layer_removed, self.__dict__)
+        )
+        self._on_model_changed()
 
     def _warm_up(self) -> None:
         """Load what the first run needs, while the user is still looking."""
@@ -152,36 +175,38 @@ class SegmentWidget(QWidget):
         """Read the list of models anew, keeping the chosen one and the values."""
         self.inputs.refresh_models()
 
+    def reset_choices(self, *_: object) -> None:
+        """Offer the layers there are now; called by napari when they change."""
+        if not self._closed:
+            self.inputs.reset_choices()
+
     # ---- something changes ----------------------------------------------------------
 
     def _on_source_changed(self) -> None:
+        self._message = ""
         self._update_button()
         self._update_review()
-        found = self._found
-        if found is not None and self._job is None:
-            # What is said of one image is not left to stand beside another.
-            if found.run.layer != self.chosen_layer():
-                self.result_line.clear()
-            elif not self.result_line.text():
-                self.result_line.setText(describe_again(found))
+        self._show_state()
 
-    def _on_layer_removed(self, gone: Layer) -> None:
-        if self._found is not None and self._found.run.layer == gone:
-            self._found = None
-            self.result_line.clear()
-        if self._running_layer is not None and self._running_layer == gone:
+    def _on_model_changed(self) -> None:
+        model = self.chosen_model()
+        self.model_line.setText(model.card.title if model else NO_MODEL)
+        self._update_button()
+        self._show_state()
+
+    def _on_layer_removed(self, event: Any) -> None:
+        gone = event.value
+        if self._job_image is not None and self._job_image is gone:
             self.cancel()
+        if isinstance(gone, Labels):
+            self.state.forget_deleted()
+        self.question.withdraw(gone)
+        self._update_review()
+        self._show_state()
 
     def _update_button(self) -> None:
         running = self._job is not None and self._job_is_run
-        if running:
-            reason = ""
-        elif self.chosen_layer() is None:
-            reason = _NO_IMAGE
-        elif self.inputs.axes.error:
-            reason = self.inputs.axes.error
-        else:
-            reason = "" if self.chosen_model() else NO_MODEL
+        reason = "" if running else self.state.why_not()
         self.run_button.setText("Cancel" if running else "Segment")
         self.run_button.setEnabled(not reason)
         self.run_button.setToolTip(reason or (_CANCEL_TIP if running else _RUN_TIP))
@@ -189,9 +214,21 @@ class SegmentWidget(QWidget):
     def _update_review(self) -> None:
         """Let the chosen image's result be looked through, if there is one."""
         image = self.chosen_layer()
-        labels = image and layer_tools.find_result_layer(self.viewer, image)
+        labels = image and watched_labels(self.viewer, image)
         self.review.set_layer(labels)
         self.review.setVisible(labels is not None)
+
+    def _show_state(self) -> None:
+        """Say what there is to be said of the chosen image just now."""
+        if not (self._job is not None and self._job_is_run):
+            self.result_line.setText(
+                self._message or self.state.text(answering=self.is_running)
+            )
+
+    def _say(self, text: str) -> None:
+        """Say what came of a press, until something else is chosen."""
+        self._message = text
+        self.result_line.setText(text)
 
     # ---- running ------------------------------------------------------------------
 
@@ -205,52 +242,67 @@ class SegmentWidget(QWidget):
         """Ask what is running to stop; it does so at its next tile."""
         if self._job is not None:
             self._job.quit()
-            self.stage_line.setText("Stopping …")
+            self.progress.say("Stopping …")
 
     def run(self) -> None:
-        """Find the nuclei in the chosen image, with the values in the form."""
-        layer, model = self.chosen_layer(), self.chosen_model()
-        if layer is None or model is None or self._closed:
+        """Find the nuclei in the chosen image, with the values in the form.
+
+        If its labels were edited by hand, the user is asked first.
+        """
+        image = self.chosen_layer()
+        if image is None or self._closed or (self._job and self._job_is_run):
             return
-        if self._job is not None and self._job_is_run:
+        if self.state.edits(image)[0]:
+            self._ask(image, self._run)
+        else:
+            self._run()
+
+    def _run(self) -> None:
+        image, model = self.chosen_layer(), self.chosen_model()
+        if image is None or model is None or self._closed:
             return
+        if self._job is not None:
+            if self._job_is_run:
+                return
+            self._job.quit()  # a relabelling that nobody waits for any more
         if not (model.folder / CARD_FILE).is_file():
             self._on_model_gone(model)
             return
-        if self._job is not None:
-            self._job.quit()  # a relabelling that nobody waits for any more
-        run = Run.of(layer, self.inputs.chosen_channel(), self.params())
+        try:
+            run = self.state.as_asked()
+        except ValueError as e:
+            self._say(explain(e))
+            return
+        data = layer_tools.full_data(image)
 
         def work(monitor: Monitor) -> Found:
             monitor.report(Progress("Loading the model", 0, 0))
-            return find_nuclei(run, load_model(model.folder), monitor)
+            return runs.find_nuclei(data, run, load_model(model.folder), monitor)
 
+        self._message = ""
         self.result_line.clear()
-        self._start(work, self._on_nuclei_found, layer, is_run=True)
+        self.question.withdraw(image)
+        self._start(work, image, is_run=True)
 
     def _on_model_gone(self, model: Model) -> None:
         self.refresh_models()
         text = (
-            f"The model “{model.card.name}” is no longer there: it was deleted or "
-            "renamed. Nothing was changed."
+            f"The model {quoted(model.card.name)} is no longer there: it was deleted "
+            "or renamed. Nothing was changed."
         )
         chosen = self.chosen_model()
         if chosen is not None:
-            text += f" Now “{chosen.card.name}” is chosen; press Segment to use it."
-        self.result_line.setText(text)
+            name = quoted(chosen.card.name)
+            text += f" Now {name} is chosen; press Segment to use it."
+        self._say(text)
         show_error(f"Segment nuclei: {text}")
 
     def _start(
-        self,
-        work: Callable[[Monitor], Found],
-        then: Callable[[Found], None],
-        layer: Layer,
-        *,
-        is_run: bool,
+        self, work: Callable[[Monitor], Found], image: Image, *, is_run: bool
     ) -> None:
         job = Job(work)
         self._job, self._job_is_run = job, is_run
-        self._job_then, self._running_layer = then, layer
+        self._job_image, self._edits_before = image, self.state.edits(image)[1]
         job.progressed.connect(self._on_progress)
         job.returned.connect(self._on_returned)
         job.errored.connect(self._on_errored)
@@ -261,9 +313,8 @@ class SegmentWidget(QWidget):
         job.start()
 
     def _is_current(self) -> bool:
-        """Whether a signal comes from the latest job; the others are past caring."""
-        sender = self.sender()
-        return self._job is not None and sender is self._job.signals
+        """Whether a signal comes from the latest job; others are not waited for."""
+        return self._job is not None and self.sender() is self._job.signals
 
     def _on_progress(self, progress: Progress) -> None:
         if self._is_current() and self._job_is_run:
@@ -272,18 +323,31 @@ class SegmentWidget(QWidget):
     def _on_returned(self, found: Found) -> None:
         if not self._is_current():
             return
-        then = self._job_then
+        image, was_run = self._job_image, self._job_is_run
         self._end_job()
-        then(found)
+        if image is None or image not in self.viewer.layers:
+            return
+        if not was_run:
+            kept = self.state.kept(image)
+            if kept is None or kept.found.run is not found.run:
+                return
+        if self.state.edits(image)[1] != self._edits_before:
+            # Painted while this was being found.
+            self._ask(image, functools.partial(self._put, image, found))
+            return
+        self._put(image, found)
+        if was_run:
+            if found.result.count == 0:
+                show_info("Segment nuclei: no nuclei were found in this image.")
+            # A slider moved while the network ran has not been answered yet.
+            self._on_value_changed()
 
     def _on_errored(self, error: Exception) -> None:
         if not self._is_current():
             return
         self._end_job()
-        text = str(error) or type(error).__name__
-        if isinstance(error, MemoryError):
-            text = f"There is not enough memory for this image. {text}"
-        self.result_line.setText(f"Stopped: {text}")
+        text = explain(error)
+        self._say(f"Stopped: {text}")
         show_error(f"Segment nuclei: {text}")
 
     def _on_cancelled(self) -> None:
@@ -291,68 +355,91 @@ class SegmentWidget(QWidget):
             was_run = self._job_is_run
             self._end_job()
             if was_run:
-                self.result_line.setText("Cancelled; nothing was changed.")
+                self._say("Cancelled; nothing was changed.")
 
     def _end_job(self) -> None:
-        self._job = self._running_layer = None
+        self._job = self._job_image = None
         self.progress.show_progress(None)
         self._update_button()
+        self._show_state()
 
-    def _on_nuclei_found(self, found: Found) -> None:
-        if found.run.layer not in self.viewer.layers:
-            return
-        seconds = time.monotonic() - found.run.started
-        self._put(found)
-        if found.result.count == 0:
-            show_info("Segment nuclei: no nuclei were found in this image.")
-        self.result_line.setText(describe_found(found, seconds))
-        # A slider moved while the network ran has not been answered yet.
-        self._on_value_changed("probability")
-
-    def _put(self, found: Found) -> None:
-        run, result = found.run, found.result
-        last = self._found
-        same = last is not None and last.run.layer == run.layer
-        layer_tools.show_result(
-            self.viewer,
-            run.layer,
-            result,
-            found.features,
-            previous=last.result if same and last else None,
-            record=result.record(),
-        )
-        self._found = found
+    def _put(self, image: Image, found: Found) -> None:
+        """Show a result, in the layer that is there or else in one of its own."""
+        chosen, result = self.chosen_layer(), found.result
+        labels = watched_labels(self.viewer, image)
+        if labels is not None and not layer_tools.has_room(labels, result):
+            self.viewer.layers.remove(labels)  # the image is read in another way now
+            labels = None
+        if labels is not None or result.count:
+            labels = layer_tools.show_result(
+                self.viewer,
+                image,
+                result,
+                shown(found.table),
+                into=labels,
+                record=result.record(),
+            )
+            watch_edits(self.viewer, labels, found.editable())
+        runs.keep(image, found, labels)
+        if chosen is not None:
+            self.inputs.choose(chosen)  # the new labels are active now, and their image
         self._update_review()
+        self._show_state()
+
+    # ---- edits by hand --------------------------------------------------------------
+
+    def _ask(self, image: Image, start_over: Callable[[], None]) -> None:
+        """Ask what is to become of edits that other labels would replace."""
+
+        def on_started_over() -> None:
+            self.inputs.choose(image)
+            start_over()
+
+        self.question.ask(image, on_started_over)
+        self.ensureWidgetVisible(self.question)
+
+    def _on_edits_kept(self, image: Image) -> None:
+        kept = self.state.kept(image)
+        if kept is not None:
+            kept.keeps_edits = True
+        self._show_state()
 
     # ---- sliders that answer at once ------------------------------------------------
 
-    def _on_value_changed(self, name: str) -> None:
-        if name not in NEEDS_RUN and self._found is not None and not self._closed:
+    def _on_value_changed(self, _: str = "") -> None:
+        self._message = ""
+        if not self._closed and runs.kept_for(self.chosen_layer()) is not None:
             self._settle.start()
+        self._show_state()
 
     def _relabel(self) -> None:
+        """Answer the sliders, unless that would replace what was edited by hand."""
+        image = self.chosen_layer()
+        kept = None if image is None else self.state.kept(image)
+        if image is not None and kept is not None and not kept.keeps_edits:
+            if self.state.edits(image)[0] and self.state.wants_labels(kept):
+                self._ask(image, self._relabel_now)
+            else:
+                self._relabel_now()
+        self._show_state()
+
+    def _relabel_now(self) -> None:
         """Make the labels anew from the maps that are there, in the background."""
-        found = self._found
-        if found is None or found.run.layer != self.chosen_layer():
+        image = self.chosen_layer()
+        kept = None if image is None else self.state.kept(image)
+        if image is None or kept is None or not self.state.wants_labels(kept):
             return
         if self._job is not None:
             if not self._job_is_run:
                 self._settle.start()  # one at a time; the last values win
             return
+        found = kept.found
         params = self.params().replace(diameter=found.run.params.diameter)
-        if wants_other_labels(found, params):
-            self._start(
-                lambda monitor: find_again(found, params, monitor),
-                self._on_relabelled,
-                found.run.layer,
-                is_run=False,
-            )
-
-    def _on_relabelled(self, found: Found) -> None:
-        if self._found is None or found.run is not self._found.run:
-            return
-        self._put(found)
-        self.result_line.setText(describe_again(found))
+        self._start(
+            lambda monitor: runs.find_again(found, params, monitor),
+            image,
+            is_run=False,
+        )
 
     def closeEvent(self, event: Any) -> None:
         """Stop what is running when the widget is closed."""
@@ -361,11 +448,12 @@ class SegmentWidget(QWidget):
         super().closeEvent(event)
 
 
-def _let_go(state: dict[str, Any], *_: Any) -> None:
-    """Stop the job of a widget that is gone."""
-    job = state.get("_job")
-    if job is not None:
-        job.quit()
+def _let_go(event: Any, callback: Callable, state: dict[str, Any], *_: Any) -> None:
+    """Leave the viewer and stop the job of a widget that is gone."""
+    event.disconnect(callback)
+    state["_closed"] = True
+    if state["_job"] is not None:
+        state["_job"].quit()
 
 
 def _preload(folder: Path) -> None:

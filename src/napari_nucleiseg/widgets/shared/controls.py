@@ -246,15 +246,17 @@ class Shell(QScrollArea):
     def showEvent(self, event: Any) -> None:
         """Align labels now that they have their font, which magicgui did not know."""
         super().showEvent(event)
-        rows = [part.native.parent().layout() for form in self._forms for part in form]
-        first = [row.itemAt(0).widget() for row in rows if isinstance(row, QHBoxLayout)]
-        labels = [label for label in first if isinstance(label, QLabel)]
-        widest = max((label.sizeHint().width() for label in labels), default=0)
-        for label in labels:
-            label.setMinimumWidth(widest)
+        for form in self._forms:
+            rows = [part.native.parent().layout() for part in form]
+            beside = [row for row in rows if isinstance(row, QHBoxLayout)]
+            first = [row.itemAt(0).widget() for row in beside]
+            labels = [label for label in first if isinstance(label, QLabel)]
+            widest = max((label.sizeHint().width() for label in labels), default=0)
+            for label in labels:
+                label.setMinimumWidth(widest)
 
     def sizeHint(self) -> QSize:
-        """Ask for the height of all that is inside, and no more width than needed."""
+        """Ask for the height of all that is inside, and only the width needed."""
         hint, inside = super().sizeHint(), self.widget()
         if inside is not None:
             bar = self.verticalScrollBar().sizeHint().width()

@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from napari.qt.threading import WorkerBase, WorkerBaseSignals
 from qtpy.QtCore import Signal
-from superqt.utils import WorkerBase
-from superqt.utils._qthreading import WorkerBaseSignals
 
 from napari_nucleiseg.core.monitor import Cancelled, Monitor, Progress
 

@@ -184,19 +184,14 @@ def make_features(result: Segmentation, image: np.ndarray | None) -> pd.DataFram
     import pandas as pd  # takes a quarter of a second, which the widget need not wait
 
     table = pd.DataFrame(result.measure(image)).rename(columns={"label": "index"})
-    return table.round(
-        {name: 3 for name in table.columns if name not in ("index", "area")}
-    )
+    return table.astype({"confidence": float})  # napari shows NaN of a narrower one
 
 
-def find_result_layer(viewer: ViewerModel, source: Layer) -> Labels | None:
-    """Return the labels layer that was made from an image layer, if it is there."""
-    for layer in reversed(viewer.layers):
-        if isinstance(layer, Labels):
-            record = layer.metadata.get(RECORD)
-            if record is not None and record.get("image_id") == source.unique_id:
-                return layer
-    return None
+def has_room(layer: Labels, result: Segmentation) -> bool:
+    """Return whether a result lies where a layer lies: its image was read alike."""
+    shape = to_image_axes(result.labels, result.axes).shape
+    axes = layer.metadata[RECORD]["axes"]
+    return layer.data.shape == shape and axes == result.axes
 
 
 def show_result(
@@ -205,13 +200,10 @@ def show_result(
     result: Segmentation,
     features: pd.DataFrame,
     *,
-    previous: Segmentation | None,
+    into: Labels | None,
     record: dict[str, Any],
 ) -> Labels:
     """Put a result into the viewer: update its layer, or add one.
-
-    A layer whose labels were changed by hand since is left alone, and a new one
-    added.
 
     Parameters
     ----------
@@ -223,8 +215,8 @@ def show_result(
         The nuclei.
     features : pandas.DataFrame
         See `make_features`.
-    previous : Segmentation or None
-        What was put there last.
+    into : napari.layers.Labels or None
+        The layer to be updated, which `has_room` for it; None for a new one.
     record : dict
         What made the labels, for the metadata.
 
@@ -233,20 +225,16 @@ def show_result(
     napari.layers.Labels
     """
     metadata = {RECORD: {**record, "image_id": source.unique_id, "image": source.name}}
-    layer = find_result_layer(viewer, source)
     # The layer gets an array of its own, which may be painted on.
     data = to_image_axes(result.labels, result.axes).copy()
-    untouched = (
-        layer is not None
-        and previous is not None
-        and layer.data.shape == data.shape
-        and np.array_equal(layer.data, to_image_axes(previous.labels, previous.axes))
-    )
-    if layer is not None and untouched:
-        layer.data = data
-        layer.features = features
-        layer.metadata = metadata
-        return layer
+    if into is not None:
+        into.data = data
+        into.features = features
+        into.metadata = metadata
+        # Forget the edits: to undo one would write former pixels into these labels.
+        mode, into.editable = into.mode, False
+        into.editable, into.mode = True, mode
+        return into
     return viewer.add_labels(
         data,
         name=f"{source.name} nuclei",

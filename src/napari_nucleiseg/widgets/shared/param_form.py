@@ -178,7 +178,11 @@ def _number(spec: ParamSpec) -> ValueWidget:
     if many:
         options["step"] = 10.0**-_MANY_DECIMALS
     widget: Any = create_widget(value=start, annotation=spec.kind, options=options)
-    if many:
+    if _is_slider(spec):
+        # napari's own style makes it wider than a number needs, and the slider short.
+        readout = widget.native.findChild(QAbstractSpinBox)
+        readout.setStyleSheet(f"{readout.styleSheet()} min-width: 40px;")
+    elif many:
         widget.adaptive_step = True
     elif isinstance(widget, FloatSpinBox):
         widget.native.setDecimals(1)

@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
+from magicgui.widgets import Container, Label, ProgressBar
 
 from napari_nucleiseg.core.monitor import Progress, TimeLeft
 
 
-class StageProgress(QWidget):
+class StageProgress(Container):
     """A bar, and under it the stage's name and the time left; hidden when idle."""
 
+    bar: ProgressBar
+    line: Label
+
     def __init__(self) -> None:
-        super().__init__()
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.line = QLabel()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.bar)
-        column.addWidget(self.line)
+        super().__init__(
+            widgets=[ProgressBar(name="bar"), Label(name="line")],
+            labels=False,
+            visible=False,
+        )
+        self.margins = (0, 0, 0, 0)
+        self.bar.native.setTextVisible(False)
         self._left = TimeLeft()
-        self.hide()
 
     def show_progress(self, progress: Progress | None) -> None:
         """Show where the work stands, or nothing when it is over."""
-        self.setVisible(progress is not None)
+        self.visible = progress is not None
         if progress is None:
             self._left = TimeLeft()
             return
         left = self._left.of(progress)
-        text = f"{progress.stage}: {left} left" if left else f"{progress.stage} …"
-        self.line.setText(text)
-        self.bar.setRange(0, progress.total)
-        self.bar.setValue(progress.done)
+        self.say(f"{progress.stage}: {left} left" if left else f"{progress.stage} …")
+        self.bar.max = progress.total
+        self.bar.value = progress.done
+
+    def say(self, text: str) -> None:
+        """Say something else than the stage."""
+        self.line.value = text

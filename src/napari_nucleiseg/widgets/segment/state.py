@@ -1,0 +1,134 @@
+"""What is known of the chosen image, and what is to be said of it."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING
+
+from napari.layers import Image
+
+from napari_nucleiseg.widgets.segment import run as runs
+from napari_nucleiseg.widgets.segment.edits import watch_of, watched_labels
+from napari_nucleiseg.widgets.segment.form import SegmentForm
+from napari_nucleiseg.widgets.segment.run import Kept, Run
+from napari_nucleiseg.widgets.shared.controls import explain, quoted
+
+if TYPE_CHECKING:
+    import napari
+
+NO_MODEL = "There is no model to run: reinstall napari-nucleiseg."
+_NO_IMAGE = (
+    "Open an image first: File → Open File(s), or File → Open Sample → Nuclei "
+    "segmentation."
+)
+
+
+class State:
+    """Compares what the form asks for with what is there.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose layers are looked at.
+    form : SegmentForm
+        What is asked for.
+    """
+
+    def __init__(self, viewer: napari.Viewer, form: SegmentForm) -> None:
+        self._viewer, self._form = viewer, form
+        # Images whose labels were deleted: their sliders have nothing to change.
+        self._deleted: weakref.WeakSet[Image] = weakref.WeakSet()
+
+    def why_not(self) -> str:
+        """Return why Segment cannot be pressed; empty if it can."""
+        if self._form.chosen_layer() is None:
+            return _NO_IMAGE
+        if self._form.axes.error:
+            return self._form.axes.error
+        return "" if self._form.chosen_model() else NO_MODEL
+
+    def kept(self, image: Image | None) -> Kept | None:
+        """Return what is remembered of an image, unless its labels were deleted."""
+        kept = runs.kept_for(image)
+        if image is None or kept is None or kept.labels is None:
+            return kept
+        if kept.labels() in self._viewer.layers:
+            return kept
+        runs.forget(image)
+        self._deleted.add(image)
+        return None
+
+    def forget_deleted(self) -> None:
+        """Free the memory of images whose labels were deleted."""
+        for image in self._viewer.layers:
+            if isinstance(image, Image):
+                self.kept(image)
+
+    def edits(self, image: Image) -> tuple[bool, int]:
+        """Return whether an image's labels are edited, and how often they were."""
+        labels = watched_labels(self._viewer, image)
+        watch = None if labels is None else watch_of(labels)
+        return (False, 0) if watch is None else (watch.update(), watch.edits)
+
+    def as_asked(self) -> Run:
+        """Return what is asked for just now.
+
+        Raises
+        ------
+        ValueError
+            If a value is outside its limits.
+        """
+        model = self._form.chosen_model()
+        assert model is not None
+        return Run(self._form.chosen_channel(), self._form.params(), model)
+
+    def wants_labels(self, kept: Kept) -> bool:
+        """Return whether other labels are asked for from the maps that are there."""
+        try:
+            now = self.as_asked()
+        except ValueError:
+            return False  # which the line says
+        names = runs.new_values(kept.found, now.params)
+        return not runs.new_source(kept.found.run, now) and any(
+            name not in runs.NEEDS_RUN for name in names
+        )
+
+    def text(self, *, answering: bool) -> str:
+        """Return what is to be said of the chosen image.
+
+        Parameters
+        ----------
+        answering : bool
+            Whether sliders are being answered: then they are not said to have changed.
+        """
+        image = self._form.chosen_layer()
+        reason = self.why_not()
+        if reason or image is None:
+            return reason
+        kept, name = self.kept(image), quoted(image.name)
+        if kept is not None:
+            try:
+                changed = self._changes(kept, answering)
+            except ValueError as e:
+                return explain(e)
+            return runs.describe(kept.found, image.name, changed)
+        if watched_labels(self._viewer, image) is not None:
+            return (
+                f"What the model saw in {name} is no longer in memory. Press Segment "
+                "to use other values."
+            )
+        if image in self._deleted:
+            return (
+                f"The labels of {name} were deleted. Press Segment to find its nuclei "
+                "again."
+            )
+        return ""
+
+    def _changes(self, kept: Kept, answering: bool) -> list[str]:
+        """Return, in words, what was changed since and is not answered yet."""
+        now = self.as_asked()
+        words = runs.new_source(kept.found.run, now)
+        names = runs.new_values(kept.found, now.params)
+        if answering and not words and not kept.keeps_edits:
+            names = [name for name in names if name in runs.NEEDS_RUN]
+        return words + [runs.label_of(name).lower() for name in names]
