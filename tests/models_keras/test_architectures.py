@@ -266,7 +266,7 @@ def test_each_has_its_optimizer():
 
 
 def test_an_unknown_name_lists_those_there_are():
-    with pytest.raises(ValueError, match=r"'vnet'; there are generalist, nuclei, unet"):
+    with pytest.raises(ValueError, match=r"'vnet'; there are nuclei, generalist, unet"):
         find_architecture("vnet")
 
 

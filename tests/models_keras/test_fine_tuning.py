@@ -67,7 +67,7 @@ def test_going_on_from_the_bundled_model_starts_where_it_is(
     assert np.abs(base.predict(tile) - mine.predict(tile)).mean() < 0.02
     card = find_model(tmp_path / "mine").card
     assert card.training["base"] == "nuclei"
-    assert card.thresholds == base.settings
+    assert card.thresholds == base.spec.settings
     assert card.multiple == 32
 
 
