@@ -406,9 +406,10 @@ class SegmentWidget(Shell):
 
     # ---- sliders that answer at once ------------------------------------------------
 
-    def _on_value_changed(self, _: str = "") -> None:
+    def _on_value_changed(self, name: str = "") -> None:
         self._message = ""
-        if not self._closed and runs.kept_for(self.chosen_layer()) is not None:
+        answers = name not in runs.NEEDS_RUN and not self._closed
+        if answers and runs.kept_for(self.chosen_layer()) is not None:
             self._settle.start()
         self._show_state()
 
