@@ -336,8 +336,7 @@ def main() -> None:
         if args.gallery:
             kinds = {
                 kind: pick(some)
-                for name in (last, *(folder.name for folder in args.pairs))
-                for kind, some in by_kind(sets[name]).items()
+                for kind, some in by_kind(sets[last]).items()
                 if kind != "all"
             }
             draw_gallery(kinds, folder / "gallery.png")
