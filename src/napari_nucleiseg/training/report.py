@@ -114,8 +114,9 @@ class TensorBoardLog:
         from tensorboardX.summary import scalar
 
         runs: dict[str, list[Any]] = {}
-        for name in row.keys() & _TAGS.keys():
-            run, tag = _TAGS[name]
+        for name, (run, tag) in _TAGS.items():
+            if name not in row:
+                continue
             runs.setdefault(run, []).extend(scalar(tag, row[name]).value)
         for run, values in runs.items():
             try:
