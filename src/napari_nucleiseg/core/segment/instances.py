@@ -1,16 +1,7 @@
 """Labels to the maps a network learns, and maps back to labels, side by side.
 
-The network predicts three maps, each in 0-1:
-
-``nucleus``
-    whether a pixel belongs to any nucleus;
-``distance``
-    how deep inside its nucleus a pixel lies: the Euclidean distance to the outside of
-    that nucleus, divided by its largest value there, so that the middle of a small
-    nucleus counts as much as that of a large one;
-``contact``
-    whether two different nuclei are within a few pixels: the borders between
-    touching nuclei, and narrow gaps.
+Nuclei are told apart by three of the maps that `core.segment.maps` describes:
+``nucleus``, ``distance`` and ``contact``.
 
 Nuclei are the basins of a watershed [1]_ on ``distance`` less some ``contact``,
 flooded from its peaks and limited to where ``nucleus`` is. Two basins are one nucleus

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from magicgui.widgets import Container, Label, ProgressBar
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -19,6 +18,7 @@ from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.models.verdict import Verdict
 from napari_nucleiseg.training.run_folder import RunFolder
 from napari_nucleiseg.widgets.shared.controls import MessageLine
+from napari_nucleiseg.widgets.shared.stage_progress import StageProgress
 
 #: Height of the curves, pixels.
 CURVES_HEIGHT = 260
@@ -217,27 +217,17 @@ class VerdictTable(QWidget):
         self._grid.setColumnStretch(0, 1)
 
 
-class TrainProgress(Container):
+class TrainProgress(StageProgress):
     """Where a training stands: what is done, which epoch, how long it will take."""
 
-    bar: ProgressBar
-    line: Label
-
     def __init__(self) -> None:
-        super().__init__(
-            widgets=[ProgressBar(name="bar"), Label(name="line")],
-            labels=False,
-            visible=False,
-        )
-        self.margins = (0, 0, 0, 0)
-        self.bar.native.setTextVisible(False)
+        super().__init__()
         self.line.native.setWordWrap(True)
         self.line.native.setSizePolicy(
             QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred
         )
         self._params = TrainParams()
         self._held = False
-        self._left = TimeLeft()
 
     def begin(self) -> None:
         """Show that something has been started."""
