@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt
 from napari_nucleiseg.core.segment.instances import InstanceSettings
 from napari_nucleiseg.core.segment.predictor import NetworkSpec
 from napari_nucleiseg.widgets.segment import widget as segment_widget
+from napari_nucleiseg.widgets.shared import job_shell
 
 
 @pytest.fixture
@@ -62,6 +63,14 @@ def slow(monkeypatch):
     predictor = SlowPredictor()
     monkeypatch.setattr(segment_widget, "load_model", lambda *_: predictor)
     return predictor
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What notifications of errors say."""
+    said = []
+    monkeypatch.setattr(job_shell, "show_error", said.append)
+    return said
 
 
 def wait_until_done(qtbot, widget, timeout=60_000):

@@ -172,15 +172,13 @@ def test_the_csv_holds_summary_and_nuclei(docked, qtbot, tmp_path, monkeypatch):
     assert predicted["fate"][43] == "piece"
 
 
-def test_a_file_that_can_not_be_written_is_told(docked, qtbot, tmp_path, monkeypatch):
+def test_a_file_that_can_not_be_written_is_told(docked, qtbot, tmp_path, told):
     add(docked.viewer, *truth_and_found())
     score(qtbot, docked)
-    said = []
-    monkeypatch.setattr(score_widget, "show_error", said.append)
     docked.widget.export(tmp_path / "not there" / "score.csv")
-    assert "could not be written" in said[0]
-    assert docked.widget.result_line.text() in said[0]
-    assert "Errno" not in said[0]
+    assert "could not be written" in told[0]
+    assert docked.widget.result_line.text() in told[0]
+    assert "Errno" not in told[0]
 
 
 def test_stacks_are_scored_plane_by_plane_or_as_a_whole(docked, qtbot, tmp_path):
@@ -216,7 +214,7 @@ def test_it_says_why_it_can_not_score(docked, qtbot):
     assert not widget.run_button.isEnabled()
     other = viewer.add_labels(np.ones((20, 31), int), name="b")
     assert not widget.run_button.isEnabled()
-    assert "one size" in widget.run_button.toolTip()
+    assert "same size" in widget.run_button.toolTip()
     assert "20 × 31" in widget.reason_line.text()
     viewer.layers.remove(other)
     viewer.add_labels(np.ones((20, 30), int), name="c")
@@ -270,17 +268,15 @@ def test_a_layer_that_goes_meanwhile(docked, qtbot):
     docked.widget.run_button.click()
     docked.viewer.layers.remove(labels)
     assert not docked.widget.is_running
-    assert "the layer is gone" in docked.widget.result_line.text()
+    assert "“nuclei” was removed" in docked.widget.result_line.text()
     qtbot.wait(300)
     assert [x for x in docked.viewer.layers if isinstance(x, Labels)] == [
         docked.viewer.layers["drawn"]
     ]
 
 
-def test_an_error_is_told(docked, qtbot, monkeypatch):
+def test_an_error_is_told(docked, qtbot, monkeypatch, told):
     add(docked.viewer, *truth_and_found())
-    said = []
-    monkeypatch.setattr(score_widget, "show_error", said.append)
 
     def fail(*_, **__):
         raise MemoryError("1 TiB")
@@ -288,7 +284,7 @@ def test_an_error_is_told(docked, qtbot, monkeypatch):
     monkeypatch.setattr(score_widget, "compare", fail)
     score(qtbot, docked)
     assert "not enough memory" in docked.widget.result_line.text()
-    assert "1 TiB" in said[0]
+    assert "1 TiB" in told[0]
     assert docked.widget.run_button.isEnabled()
 
 

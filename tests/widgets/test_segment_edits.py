@@ -370,16 +370,14 @@ def test_suspect_results_say_so(docked, qtbot, slow, monkeypatch):
     assert line(docked).endswith("The contrast is that of a constant.")
 
 
-def test_long_texts_stay_in_the_form(docked, qtbot, slow, monkeypatch):
+def test_long_texts_stay_in_the_form(docked, qtbot, slow, monkeypatch, told):
     viewer, widget = docked.viewer, docked.widget
     url = "https://example.org/" + "a-long-name/" * 12 + "x" * 80
 
     def broken(*_):
         raise OSError(30, "Read-only file system", f"/home/me/{'folder' * 20}/m.tflite")
 
-    told = []
     monkeypatch.setattr(segment_widget, "load_model", broken)
-    monkeypatch.setattr(segment_widget, "show_error", told.append)
     width = widget.widget().minimumSizeHint().width()
     viewer.add_image(squares((60, 60)), name="a very long name " * 8)
     press(qtbot, widget)

@@ -12,7 +12,6 @@ from napari_nucleiseg.models.registry import (
     models_folder,
     save_model,
 )
-from napari_nucleiseg.widgets.segment import widget as segment_widget
 
 from .conftest import press, result_layers, squares, wait_until_done
 
@@ -57,12 +56,8 @@ def test_a_model_trained_anew_brings_its_own_values(docked):
     assert widget.params().diameter == 25
 
 
-def test_segmenting_with_a_model_deleted_meanwhile(
-    docked, qtbot, slow, mine, monkeypatch
-):
+def test_segmenting_with_a_model_deleted_meanwhile(docked, qtbot, slow, mine, told):
     viewer, widget = docked.viewer, docked.widget
-    told = []
-    monkeypatch.setattr(segment_widget, "show_error", told.append)
     viewer.add_image(squares((200, 240)), name="a")
     widget.inputs.model.native.setCurrentText("mine")
     widget.form["diameter"].value = 25
@@ -73,9 +68,9 @@ def test_segmenting_with_a_model_deleted_meanwhile(
     shutil.rmtree(mine.folder)
     press(qtbot, widget)
     (message,) = told
-    assert "“mine” is no longer there" in message
+    assert "“mine” no longer exists" in message
     assert "“nuclei” is chosen" in message
-    assert "“mine” is no longer there" in widget.result_line.text()
+    assert "“mine” no longer exists" in widget.result_line.text()
     assert widget.inputs.model.native.findText("mine") == -1
     assert not widget.is_running  # what is there is not made anew either
     assert slow.tiles == tiles

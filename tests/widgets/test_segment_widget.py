@@ -260,15 +260,13 @@ def test_multiscale_uses_full_resolution(docked, qtbot, slow):
     assert layer.data.shape == (400, 400)
 
 
-def test_an_error_is_told_and_the_form_goes_on(docked, qtbot, monkeypatch):
+def test_an_error_is_told_and_the_form_goes_on(docked, qtbot, monkeypatch, told):
     from napari_nucleiseg.widgets.segment import widget as segment_widget
 
     def broken(*_):
         raise RuntimeError("the model has gone")
 
-    told = []
     monkeypatch.setattr(segment_widget, "load_model", broken)
-    monkeypatch.setattr(segment_widget, "show_error", told.append)
     docked.viewer.add_image(squares((60, 60)), name="a")
     press(qtbot, docked.widget)
     wait_until_done(qtbot, docked.widget)

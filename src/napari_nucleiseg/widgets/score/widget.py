@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from magicgui.widgets import CheckBox, Container
 from napari.layers import Labels, Layer
-from napari.utils.notifications import show_error, show_info
+from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
-from napari_nucleiseg.core.monitor import Monitor, Progress
+from napari_nucleiseg.core.monitor import Monitor
 from napari_nucleiseg.io.atomic import NotWritten
 from napari_nucleiseg.widgets.score.scoring import (
     Scored,
@@ -22,17 +21,9 @@ from napari_nucleiseg.widgets.score.scoring import (
     export_csv,
     show_errors,
 )
-from napari_nucleiseg.widgets.shared.controls import (
-    LayerBox,
-    MessageLine,
-    Shell,
-    explain,
-    quoted,
-    unwrapped,
-)
-from napari_nucleiseg.widgets.shared.job import Job
+from napari_nucleiseg.widgets.shared.controls import LayerBox, MessageLine, quoted
+from napari_nucleiseg.widgets.shared.job_shell import JobShell
 from napari_nucleiseg.widgets.shared.layers import ERRORS_OF, RECORD, full_data
-from napari_nucleiseg.widgets.shared.stage_progress import StageProgress
 
 if TYPE_CHECKING:
     import napari
@@ -87,7 +78,7 @@ class ScoreForm(Container):
         self.margins = (0, 0, 0, 0)
 
 
-class ScoreWidget(Shell):
+class ScoreWidget(JobShell):
     """Choose labels and true labels, press Score, get figures and an error map.
 
     Parameters
@@ -97,15 +88,12 @@ class ScoreWidget(Shell):
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__(width=350)
-        self.viewer = unwrapped(napari_viewer)
-        self._job: Job | None = None
-        self._running: tuple[Labels, Labels] | None = None
-        self._closed = False
+        super().__init__(
+            napari_viewer, title="Score nuclei labels", button="Score", tip=_RUN_TIP
+        )
         self._names = ("", "")
         self.scored: Scored | None = None
         self._make_controls()
-        self._lay_out()
         self._connect()
         self._suggest(None, None)
 
@@ -113,16 +101,10 @@ class ScoreWidget(Shell):
 
     def _make_controls(self) -> None:
         self.form = ScoreForm()
-        self.run_button = QPushButton("Score")
-        self.run_button.setObjectName("run_button")
-        self.progress = StageProgress()
         self.reason_line = MessageLine("reason_line")
-        self.result_line = MessageLine("result_line")
         self.table = ScoreTable()
         self.export_button = QPushButton("Export CSV…")
         self.export_button.setToolTip(_EXPORT_TIP)
-
-    def _lay_out(self) -> None:
         self.fill(
             (
                 self.form,
@@ -138,26 +120,13 @@ class ScoreWidget(Shell):
         self.export_button.hide()
 
     def _connect(self) -> None:
-        layers = self.viewer.layers
-        callbacks: list[tuple[Any, Callable]] = [
-            (layers.events.removed, self._on_layer_removed),
-            (layers.selection.events.active, self._on_active_changed),
-        ]
-        for event, callback in callbacks:
-            event.connect(callback)
+        active = self.viewer.layers.selection.events.active
+        self._listen(active, self._on_active_changed)
         for box in (self.form.labels_layer, self.form.truth):
             box.changed.connect(self._on_choice_changed)
-        self.run_button.clicked.connect(self.run)
         self.export_button.clicked.connect(self._on_export_clicked)
-        # The viewer outlives the widget.
-        self.destroyed.connect(functools.partial(_let_go, callbacks, self.__dict__))
 
     # ---- what the user chose ------------------------------------------------------
-
-    @property
-    def is_running(self) -> bool:
-        """Whether labels are being compared just now."""
-        return self._job is not None
 
     def chosen_layers(self) -> tuple[Labels | None, Labels | None]:
         """Return the labels layer and the layer of true labels that are chosen."""
@@ -188,11 +157,6 @@ class ScoreWidget(Shell):
                 box.native.setCurrentIndex(box.choices.index(layer) if layer else -1)
         self._on_choice_changed()
 
-    def _on_layer_removed(self, event: Any) -> None:
-        if self._running is not None and event.value in self._running:
-            self._drop_job()
-            self.result_line.setText("Stopped: the layer is gone.")
-
     def _on_active_changed(self, event: Any) -> None:
         box = self.form.labels_layer
         if event.value in box.choices and event.value is not self.form.truth.value:
@@ -201,9 +165,12 @@ class ScoreWidget(Shell):
     def _on_choice_changed(self, _: object = None) -> None:
         labels, _truth = self.chosen_layers()
         self.form.by_plane.visible = labels is not None and labels.ndim > 2
+        reason = self.why_not()
+        self.reason_line.setText(reason)
+        self.reason_line.setVisible(bool(reason))
         self._update_button()
 
-    def _why_not(self) -> str:
+    def why_not(self) -> str:
         """Return why nothing can be scored; empty if something can."""
         labels, truth = self.chosen_layers()
         if labels is None or truth is None:
@@ -214,28 +181,17 @@ class ScoreWidget(Shell):
         if shapes[0] != shapes[1]:
             sizes = [" × ".join(map(str, shape)) for shape in shapes]
             return (
-                f"The two layers must have one size: {quoted(labels.name)} is "
-                f"{sizes[0]}, {quoted(truth.name)} is {sizes[1]} pixels."
+                f"Both layers must have the same size: {quoted(labels.name)} has "
+                f"{sizes[0]} pixels, {quoted(truth.name)} has {sizes[1]}."
             )
         return ""
-
-    def _update_button(self) -> None:
-        reason = self._why_not()
-        self.reason_line.setText(reason)
-        self.reason_line.setVisible(bool(reason))
-        if self.is_running:
-            reason = "Comparing …"
-        self.run_button.setEnabled(not reason)
-        self.run_button.setToolTip(reason or _RUN_TIP)
-        if not self.is_running:
-            self.progress.show_progress(None)
 
     # ---- running ------------------------------------------------------------------
 
     def run(self) -> None:
         """Compare the chosen layers."""
         labels, truth = self.chosen_layers()
-        if self.is_running or self._why_not() or labels is None or truth is None:
+        if self.is_running or self.why_not() or labels is None or truth is None:
             return
         found, true = _snapshot(labels), _snapshot(truth)
         by_plane = labels.ndim > 2 and self.form.by_plane.value
@@ -245,47 +201,20 @@ class ScoreWidget(Shell):
                 np.asarray(true), np.asarray(found), by_plane=by_plane, monitor=monitor
             )
 
-        self._running, self._job = (labels, truth), Job(work)
-        self._job.progressed.connect(self._on_progress)
-        self._job.returned.connect(self._on_returned)
-        self._job.errored.connect(self._on_errored)
-        self.progress.show_progress(Progress("Comparing", 0, 0))
-        self.result_line.clear()
-        self._update_button()
-        self._job.start()
+        done = functools.partial(self._show, labels, truth)
+        self._start(work, done, layers=(labels, truth))
 
-    def _is_current(self) -> bool:
-        return self._job is not None and self.sender() is self._job.signals
-
-    def _drop_job(self) -> None:
-        if self._job is not None:
-            self._job.quit()
-        self._job = self._running = None
-        self._update_button()
-
-    def _on_progress(self, progress: Progress) -> None:
-        if self._is_current():
-            self.progress.show_progress(progress)
-
-    def _on_returned(self, scored: Scored) -> None:
-        if not self._is_current() or self._running is None:
-            return
-        labels, truth = self._running
-        self._drop_job()
-        self.scored = scored
-        self._names = (labels.name, truth.name)
+    def _show(self, labels: Labels, truth: Labels, scored: Scored) -> None:
         counts = scored.counts
-        nothing = not counts["true"] and not counts["predicted"]
+        self._names = (labels.name, truth.name)
+        self.scored = scored if counts["true"] or counts["predicted"] else None
         for widget in (self.table, self.export_button):
-            widget.setVisible(not nothing)
-        if nothing:
-            self.scored = None
-            self.result_line.setText(
-                "There are no nuclei in either layer: nothing to score."
-            )
+            widget.setVisible(self.scored is not None)
+        if self.scored is None:
+            self._say("Neither layer has any nuclei: there is nothing to score.")
             return
         wrong = counts["predicted"] - counts["matched"]
-        self.result_line.setText(
+        self._say(
             f"{counts['matched']} of {counts['true']} true nuclei are matched by "
             f"{quoted(labels.name)}; {wrong} of its {counts['predicted']} match none."
         )
@@ -293,14 +222,6 @@ class ScoreWidget(Shell):
         show_errors(self.viewer, labels, scored)
         for layer in (labels, truth):
             layer.visible = False  # they would tinge the map's colours
-
-    def _on_errored(self, error: Exception) -> None:
-        if not self._is_current():
-            return
-        self._drop_job()
-        text = explain(error)
-        self.result_line.setText(f"Stopped: {text}")
-        show_error(f"Score nuclei labels: {text}")
 
     # ---- keeping the result ---------------------------------------------------------
 
@@ -319,11 +240,9 @@ class ScoreWidget(Shell):
         try:
             export_csv(self.scored, path, labels_name=labels, truth_name=truth)
         except NotWritten as e:
-            # Said in the widget too: a notification is gone after a while.
-            self.result_line.setText(str(e))
-            show_error(f"Score nuclei labels: {e}")
+            self._fail(str(e))
         else:
-            show_info(f"Score nuclei labels: saved as {path}")
+            show_info(f"{self._title}: saved as {path}")
 
 
 def _is_offered(layer: Layer) -> bool:
@@ -340,14 +259,3 @@ def _snapshot(layer: Labels) -> Any:
     """Return a layer's labels as they are now; lazy ones are read in the job."""
     data = full_data(layer)
     return data.copy() if isinstance(data, np.ndarray) else data
-
-
-def _let_go(
-    callbacks: list[tuple[Any, Callable]], state: dict[str, Any], *_: Any
-) -> None:
-    """Disconnect from the viewer and stop the job of a widget that is gone."""
-    for event, callback in callbacks:
-        event.disconnect(callback)
-    state["_closed"] = True
-    if state["_job"] is not None:
-        state["_job"].quit()

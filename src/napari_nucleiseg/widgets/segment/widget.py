@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
-from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import QTimer
+from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
@@ -34,13 +33,11 @@ from napari_nucleiseg.widgets.segment.state import NO_MODEL, State
 from napari_nucleiseg.widgets.shared import layers as layer_tools
 from napari_nucleiseg.widgets.shared.controls import (
     MessageLine,
-    Shell,
     explain,
+    one_shot,
     quoted,
-    unwrapped,
 )
-from napari_nucleiseg.widgets.shared.job import Job
-from napari_nucleiseg.widgets.shared.stage_progress import StageProgress
+from napari_nucleiseg.widgets.shared.job_shell import JobShell
 
 if TYPE_CHECKING:
     import napari
@@ -52,10 +49,9 @@ SETTLE_MS = 15
 WARM_UP_MS = 300
 
 _RUN_TIP = "Find every nucleus in the chosen image, and add them as a labels layer."
-_CANCEL_TIP = "Stop at once. The viewer stays as it was."
 
 
-class SegmentWidget(Shell):
+class SegmentWidget(JobShell):
     """Choose an image, press Segment, get a labels layer with every nucleus.
 
     Parameters
@@ -65,12 +61,9 @@ class SegmentWidget(Shell):
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__(width=350)
-        self.viewer = unwrapped(napari_viewer)
-        self._job: Job | None = None
-        self._job_is_run = False
-        self._job_image: Image | None = None
-        self._closed = False
+        super().__init__(
+            napari_viewer, title="Segment nuclei", button="Segment", tip=_RUN_TIP
+        )
         # What became of the last press, until something else is chosen.
         self._message = ""
         self._make_controls()
@@ -86,24 +79,15 @@ class SegmentWidget(Shell):
         self.form, self.more_form = inputs.values_form, inputs.more_form
         self.image_box, self.model_box = inputs.image.native, inputs.model.native
         self.model_line = MessageLine("model_line")
-        self.reset_button = QPushButton("Back to the model's own values")
+        self.reset_button = QPushButton("Reset to the model's defaults")
         self.reset_button.setToolTip(
-            "Set every value to what the model was tested with, and the diameter to "
+            "Set every value to the one the model was tested with, and the diameter to "
             "Auto."
         )
         self.advanced = QCollapsible("Advanced", expandedIcon="▾", collapsedIcon="▸")
-        self.run_button = QPushButton("Segment")
-        self.run_button.setObjectName("run_button")
-        self.progress = StageProgress()
-        self.result_line = MessageLine("result_line")
         self.question = EditsQuestion()
         self.review = ReviewPanel(self.viewer)
-        self._settle = QTimer(self)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(SETTLE_MS)
-        self._warm = QTimer(self)
-        self._warm.setSingleShot(True)
-        self._warm.start(WARM_UP_MS)
+        self._settle = one_shot(self, SETTLE_MS, self._relabel)
 
     def _lay_out(self) -> None:
         more = QWidget()
@@ -132,16 +116,8 @@ class SegmentWidget(Shell):
         self.inputs.model_changed.connect(self._on_model_changed)
         self.inputs.value_changed.connect(self._on_value_changed)
         self.reset_button.clicked.connect(self.inputs.reset_values)
-        self.run_button.clicked.connect(self._on_run_clicked)
         self.question.kept.connect(self._on_edits_kept)
-        self._settle.timeout.connect(self._relabel)
-        self._warm.timeout.connect(self._warm_up)
-        removed = self.viewer.layers.events.removed
-        removed.connect(self._on_layer_removed)
-        # The viewer outlives the widget, which Qt deletes.
-        self.destroyed.connect(
-            functools.partial(_let_go, removed, self._on_layer_removed, self.__dict__)
-        )
+        one_shot(self, WARM_UP_MS, self._warm_up).start()
         self._on_model_changed()
 
     def _warm_up(self) -> None:
@@ -157,7 +133,7 @@ class SegmentWidget(Shell):
     @property
     def is_running(self) -> bool:
         """Whether nuclei are being found or relabelled just now."""
-        return self._job is not None or self._settle.isActive()
+        return super().is_running or self._settle.isActive()
 
     def chosen_layer(self) -> Image | None:
         """Return the image layer that is chosen, if there is one."""
@@ -180,6 +156,10 @@ class SegmentWidget(Shell):
         if not self._closed:
             self.inputs.reset_choices()
 
+    def why_not(self) -> str:
+        """Return why Segment cannot be pressed; empty if it can."""
+        return self.state.why_not()
+
     # ---- something changes ----------------------------------------------------------
 
     def _on_source_changed(self) -> None:
@@ -195,21 +175,12 @@ class SegmentWidget(Shell):
         self._show_state()
 
     def _on_layer_removed(self, event: Any) -> None:
-        gone = event.value
-        if self._job_image is not None and self._job_image is gone:
-            self.cancel()
-        if isinstance(gone, Labels):
+        super()._on_layer_removed(event)
+        if isinstance(event.value, Labels):
             self.state.forget_deleted()
-        self.question.withdraw(gone)
+        self.question.withdraw(event.value)
         self._update_review()
         self._show_state()
-
-    def _update_button(self) -> None:
-        running = self._job is not None and self._job_is_run
-        reason = "" if running else self.state.why_not()
-        self.run_button.setText("Cancel" if running else "Segment")
-        self.run_button.setEnabled(not reason)
-        self.run_button.setToolTip(reason or (_CANCEL_TIP if running else _RUN_TIP))
 
     def _update_review(self) -> None:
         """Let the chosen image's result be looked through, if there is one."""
@@ -220,7 +191,7 @@ class SegmentWidget(Shell):
 
     def _show_state(self) -> None:
         """Say what there is to be said of the chosen image just now."""
-        if not (self._job is not None and self._job_is_run):
+        if not self.is_busy:
             self.result_line.setText(
                 self._message or self.state.text(answering=self.is_running)
             )
@@ -228,21 +199,9 @@ class SegmentWidget(Shell):
     def _say(self, text: str) -> None:
         """Say what came of a press, until something else is chosen."""
         self._message = text
-        self.result_line.setText(text)
+        super()._say(text)
 
     # ---- running ------------------------------------------------------------------
-
-    def _on_run_clicked(self) -> None:
-        if self._job is not None and self._job_is_run:
-            self.cancel()
-        else:
-            self.run()
-
-    def cancel(self) -> None:
-        """Ask what is running to stop; it does so at its next tile."""
-        if self._job is not None:
-            self._job.quit()
-            self.progress.say("Stopping …")
 
     def run(self) -> None:
         """Find the nuclei in the chosen image, with the values in the form.
@@ -250,7 +209,7 @@ class SegmentWidget(Shell):
         If its labels were edited by hand, the user is asked first.
         """
         image = self.chosen_layer()
-        if image is None or self._closed or (self._job and self._job_is_run):
+        if image is None or self._closed or self.is_busy:
             return
         if self.state.edits(image)[0]:
             self._ask(image, self._run)
@@ -259,12 +218,8 @@ class SegmentWidget(Shell):
 
     def _run(self) -> None:
         image, model = self.chosen_layer(), self.chosen_model()
-        if image is None or model is None or self._closed:
+        if image is None or model is None or self._closed or self.is_busy:
             return
-        if self._job is not None:
-            if self._job_is_run:
-                return
-            self._job.quit()  # a relabelling that nobody waits for any more
         if not (model.folder / CARD_FILE).is_file():
             self._on_model_gone(model)
             return
@@ -280,87 +235,37 @@ class SegmentWidget(Shell):
             return runs.find_nuclei(data, run, load_model(model.folder), monitor)
 
         self._message = ""
-        self.result_line.clear()
         self.question.withdraw(image)
-        self._start(work, image, is_run=True)
+        edits = self.state.edits(image)[1]
+        done = functools.partial(self._on_found, image, edits)
+        self._start(work, done, layers=(image,))
 
     def _on_model_gone(self, model: Model) -> None:
         self.refresh_models()
         text = (
-            f"The model {quoted(model.card.name)} is no longer there: it was deleted "
-            "or renamed. Nothing was changed."
+            f"The model {quoted(model.card.name)} no longer exists: it was deleted or "
+            "renamed. Nothing was changed."
         )
         chosen = self.chosen_model()
         if chosen is not None:
             name = quoted(chosen.card.name)
-            text += f" Now {name} is chosen; press Segment to use it."
-        self._say(text)
-        show_error(f"Segment nuclei: {text}")
+            text += f" {name} is chosen now; press Segment to use it."
+        self._fail(text)
 
-    def _start(
-        self, work: Callable[[Monitor], Found], image: Image, *, is_run: bool
-    ) -> None:
-        job = Job(work)
-        self._job, self._job_is_run = job, is_run
-        self._job_image, self._edits_before = image, self.state.edits(image)[1]
-        job.progressed.connect(self._on_progress)
-        job.returned.connect(self._on_returned)
-        job.errored.connect(self._on_errored)
-        job.cancelled.connect(self._on_cancelled)
-        self._update_button()
-        if is_run:
-            self.progress.show_progress(Progress("Starting", 0, 0))
-        job.start()
-
-    def _is_current(self) -> bool:
-        """Whether a signal comes from the latest job; others are not waited for."""
-        return self._job is not None and self.sender() is self._job.signals
-
-    def _on_progress(self, progress: Progress) -> None:
-        if self._is_current() and self._job_is_run:
-            self.progress.show_progress(progress)
-
-    def _on_returned(self, found: Found) -> None:
-        if not self._is_current():
-            return
-        image, was_run = self._job_image, self._job_is_run
-        self._end_job()
-        if image is None or image not in self.viewer.layers:
-            return
-        if not was_run:
-            kept = self.state.kept(image)
-            if kept is None or kept.found.run is not found.run:
-                return
-        if self.state.edits(image)[1] != self._edits_before:
-            # Painted while this was being found.
+    def _on_found(self, image: Image, edits: int, found: Found) -> None:
+        """Show what a run found, unless the labels were edited meanwhile."""
+        if self.state.edits(image)[1] != edits:
             self._ask(image, functools.partial(self._put, image, found))
             return
         self._put(image, found)
-        if was_run:
-            if found.result.count == 0:
-                show_info("Segment nuclei: no nuclei were found in this image.")
-            # A slider moved while the network ran has not been answered yet.
-            self._on_value_changed()
-
-    def _on_errored(self, error: Exception) -> None:
-        if not self._is_current():
+        if found.seconds is None:
             return
-        self._end_job()
-        text = explain(error)
-        self._say(f"Stopped: {text}")
-        show_error(f"Segment nuclei: {text}")
+        if found.result.count == 0:
+            show_info(f"{self._title}: no nuclei were found in this image.")
+        # A slider moved while the network ran has not been answered yet.
+        self._on_value_changed()
 
-    def _on_cancelled(self) -> None:
-        if self._is_current():
-            was_run = self._job_is_run
-            self._end_job()
-            if was_run:
-                self._say("Cancelled; nothing was changed.")
-
-    def _end_job(self) -> None:
-        self._job = self._job_image = None
-        self.progress.show_progress(None)
-        self._update_button()
+    def _on_ended(self) -> None:
         self._show_state()
 
     def _put(self, image: Image, found: Found) -> None:
@@ -430,31 +335,24 @@ class SegmentWidget(Shell):
         kept = None if image is None else self.state.kept(image)
         if image is None or kept is None or not self.state.wants_labels(kept):
             return
-        if self._job is not None:
-            if not self._job_is_run:
+        if super().is_running:
+            if not self.is_busy:
                 self._settle.start()  # one at a time; the last values win
             return
-        found = kept.found
-        params = self.params().replace(diameter=found.run.params.diameter)
+        before, edits = kept.found, self.state.edits(image)[1]
+        params = self.params().replace(diameter=before.run.params.diameter)
+
+        def done(found: Found) -> None:
+            now = self.state.kept(image)
+            if now is not None and now.found.run is found.run:
+                self._on_found(image, edits, found)
+
         self._start(
-            lambda monitor: runs.find_again(found, params, monitor),
-            image,
-            is_run=False,
+            lambda monitor: runs.find_again(before, params, monitor),
+            done,
+            layers=(image,),
+            quiet=True,
         )
-
-    def closeEvent(self, event: Any) -> None:
-        """Stop what is running when the widget is closed."""
-        self._closed = True
-        self.cancel()
-        super().closeEvent(event)
-
-
-def _let_go(event: Any, callback: Callable, state: dict[str, Any], *_: Any) -> None:
-    """Leave the viewer and stop the job of a widget that is gone."""
-    event.disconnect(callback)
-    state["_closed"] = True
-    if state["_job"] is not None:
-        state["_job"].quit()
 
 
 def _preload(folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from magicgui.widgets import ComboBox, Container, create_widget
 from napari.layers import Layer
-from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QFrame,
@@ -214,7 +214,7 @@ class Shell(QScrollArea):
     """
 
     #: With another dock beside it in a small window, still enough to work in.
-    LEAST_HEIGHT = 190
+    LEAST_HEIGHT = 150
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -298,6 +298,15 @@ def explain(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return f"There is not enough memory. {error}"
     return reason_of(error)
+
+
+def one_shot(parent: QObject, milliseconds: int, callback: Callable) -> QTimer:
+    """Return a timer, not yet started, that calls back once each time it is started."""
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    timer.timeout.connect(callback)
+    return timer
 
 
 def unwrapped(thing: Any) -> Any:

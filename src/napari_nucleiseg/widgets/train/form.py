@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from magicgui.widgets import CheckBox, Container, LineEdit
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
@@ -22,7 +22,12 @@ from napari_nucleiseg.models.registry import (
 from napari_nucleiseg.networks.architectures import ARCHITECTURES, Architecture
 from napari_nucleiseg.training.recipes import params_from_scratch
 from napari_nucleiseg.training.speed import estimate_minutes
-from napari_nucleiseg.widgets.shared.controls import MessageLine, NarrowBox, explain
+from napari_nucleiseg.widgets.shared.controls import (
+    MessageLine,
+    NarrowBox,
+    explain,
+    one_shot,
+)
 from napari_nucleiseg.widgets.shared.job import Job
 from napari_nucleiseg.widgets.shared.param_form import ParamForm
 from napari_nucleiseg.widgets.train.preparing import Plan, check, split_layers
@@ -99,9 +104,7 @@ class TrainForm(QWidget):
         self.form = ParamForm(TrainParams, advanced=False)
         self.more_form = ParamForm(TrainParams, advanced=True, leave_out=_LEFT_OUT)
         self.estimate_line = MessageLine("estimate_line")
-        self._settle = QTimer(self)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(SETTLE_MS)
+        self._settle = one_shot(self, SETTLE_MS, self._run_check)
 
     def _lay_out(self) -> None:
         self.advanced = folded("Advanced", self.more_form.native)
@@ -119,9 +122,13 @@ class TrainForm(QWidget):
             column.addWidget(widget)
         self.split_button.hide()
 
+    @property
+    def parts(self) -> tuple[Container, ...]:
+        """The forms in it, whose labels are aligned."""
+        return self.sources.extent, self.model_form, self.form, self.more_form
+
     def _connect(self) -> None:
         self.sources.sources_changed.connect(self._on_sources_changed)
-        self._settle.timeout.connect(self._run_check)
         self.split_button.clicked.connect(self._on_split_clicked)
         self.base_box.changed.connect(self._on_base_chosen)
         self.name_edit.changed.connect(lambda _: self.changed.emit())

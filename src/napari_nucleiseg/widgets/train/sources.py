@@ -150,11 +150,11 @@ class SourcesPanel(Container):
             tooltip="A Shapes or Labels layer that marks where every nucleus is "
             "painted. What lies outside is ignored.",
         )
-        extent = Container()
-        extent.margins = (0, 0, 0, 0)
-        extent.extend([self.labelled_box, self.region_box])
+        self.extent = Container()
+        self.extent.margins = (0, 0, 0, 0)
+        self.extent.extend([self.labelled_box, self.region_box])
         buttons = _side_by_side("", self.add_button, self.folder_button)
-        self.extend([self.pairs, buttons, self.folder_row, extent])
+        self.extend([self.pairs, buttons, self.folder_row, self.extent])
         self.add_button.changed.connect(lambda _: self.add_row())
         self.folder_button.changed.connect(lambda _: self._on_folder_clicked())
         self.forget_button.changed.connect(lambda _: self.set_folder(None))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_nucleiseg.models.registry import models_folder
 from napari_nucleiseg.training.run_folder import RunFolder, list_runs
-from napari_nucleiseg.widgets.shared.controls import MessageLine, explain
+from napari_nucleiseg.widgets.shared.controls import MessageLine, explain, one_shot
 
 #: How often a training that is under way elsewhere is looked at, milliseconds.
 LOOK_MS = 3000
@@ -46,10 +46,7 @@ class WaitingPanel(QWidget):
         self.resume_button.clicked.connect(self._on_resume_clicked)
         self.keep_button.clicked.connect(self.keep)
         self.discard_button.clicked.connect(self.discard)
-        self._look = QTimer(self)
-        self._look.setSingleShot(True)
-        self._look.setInterval(LOOK_MS)
-        self._look.timeout.connect(self._on_look_again)
+        self._look = one_shot(self, LOOK_MS, self._on_look_again)
         self._elsewhere: dict[str, str] = {}
         self.refresh(busy=False)
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from napari_nucleiseg.core.monitor import Monitor, Progress
 from napari_nucleiseg.training.process import Result, TrainingProcess
@@ -18,6 +17,7 @@ from napari_nucleiseg.widgets.shared.controls import (
     MessageLine,
     Shell,
     explain,
+    one_shot,
     unwrapped,
 )
 from napari_nucleiseg.widgets.train.closing import CloseGuard, main_window
@@ -80,44 +80,36 @@ class TrainWidget(Shell):
         self.verdict = VerdictTable()
         self.models_panel = ModelsPanel()
         # When the picture has found its place.
-        self._look_down = QTimer(self)
-        self._look_down.setSingleShot(True)
-        self._look_down.setInterval(100)
+        self._look_down = one_shot(
+            self, 100, lambda: self.ensureWidgetVisible(self.picture)
+        )
 
     def _lay_out(self) -> None:
-        inside = QWidget()
-        column = QVBoxLayout(inside)
         self.my_models = folded("My models", self.models_panel)
         buttons = QWidget()
         row = QHBoxLayout(buttons)
         row.setContentsMargins(0, 0, 0, 0)
         for button in (self.train_button, self.stop_button, self.cancel_button):
             row.addWidget(button, 1)
-        for part in (
-            self.form,
-            buttons,
-            self.progress.native,
-            self.message_line,
-            self.waiting,
-            self.verdict,
-            self.curves,
-            self.picture,
-            self.my_models,
-        ):
-            column.addWidget(part)
-        column.addStretch(1)
-        self.setWidget(inside)
-        for widget in (
-            self.curves,
-            self.picture,
-            self.verdict,
-            self.message_line,
-        ):
+        self.fill(
+            (
+                self.form,
+                buttons,
+                self.progress,
+                self.message_line,
+                self.waiting,
+                self.verdict,
+                self.curves,
+                self.picture,
+                self.my_models,
+            ),
+            *self.form.parts,
+        )
+        for widget in (self.curves, self.picture, self.verdict, self.message_line):
             widget.hide()
 
     def _connect(self) -> None:
         self.form.changed.connect(self._update)
-        self._look_down.timeout.connect(lambda: self.ensureWidgetVisible(self.picture))
         self.train_button.clicked.connect(self.train)
         self.stop_button.clicked.connect(self.stop)
         self.cancel_button.clicked.connect(self.cancel)
