@@ -13,7 +13,7 @@ import pytest
 from napari.layers import Labels
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QMessageBox
+from qtpy.QtWidgets import QLabel, QMessageBox
 
 from napari_nucleiseg.core.score.matching import score_image
 from napari_nucleiseg.io.sample_data import load_sample
@@ -439,8 +439,16 @@ def test_it_fits_a_small_window_whatever_is_said(trainer, qtbot):
         line.show()
     assert url in widget.message_line.text()
     widget.form.advanced.expand(animate=False)
-    viewer.window.add_plugin_dock_widget("napari-nucleiseg", "Score nuclei labels")
+    for other in ("Score nuclei labels", "Segment nuclei"):
+        viewer.window.add_plugin_dock_widget("napari-nucleiseg", other)
     qtbot.wait(200)
+    # No label is cut, and the fields beside them stand in one column.
+    labels = widget.form.more_form.native.findChildren(QLabel)
+    beside = [label for label in labels if label.text().endswith("(epochs)")]
+    assert len(beside) == 2
+    assert all(label.width() >= label.sizeHint().width() for label in beside)
+    fields = [part for part in widget.form.more_form if part.native.isVisible()]
+    assert len({part.native.x() for part in fields}) == 1
     assert widget.width() <= max(width, 400)
     assert viewer.window._qt_window.width() <= 1000
     assert viewer.window._qt_window.height() <= 600
