@@ -18,6 +18,7 @@ from napari_nucleiseg.io.atomic import reason_of
 #: Subcommands, each in a module of its name here, and what the help says of them.
 COMMANDS = {
     "segment": "find the nuclei in image files",
+    "measure": "measure the nuclei in labels: size, shape, intensities, neighbours",
     "score": "compare labels with true ones",
     "models": "list the models, show, rename, delete, export or import one",
     "train": "train a model on your own images and labels",

@@ -14,7 +14,7 @@ from napari_nucleiseg.core.parameter import ParamSpec, parameter_specs
 from napari_nucleiseg.io import MAX_MEGAPIXELS
 
 #: What stands for a number in the help, by its unit; else N or X.
-_METAVARS = {"px": "PX", "px²": "PX", "min": "M"}
+_METAVARS = {"px": "PX", "px²": "PX", "min": "M", "µm": "UM"}
 
 #: Limits from here on are not shown.
 _FAR = 10_000
@@ -33,7 +33,9 @@ def add_options(parser: Any, kind: type[BaseModel]) -> None:
     for spec in parameter_specs(kind):
         how: dict[str, Any]
         if spec.kind is bool:
-            how = {"action": "store_true", "help": spec.tip}
+            # What is on by default can be turned off: --no-shape.
+            on = argparse.BooleanOptionalAction if spec.default else "store_true"
+            how = {"action": on, "help": spec.tip}
         else:
             how = {
                 "type": _reader(spec),

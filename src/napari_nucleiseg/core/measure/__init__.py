@@ -1,4 +1,4 @@
-"""Area, centroid, intensity and confidence of each nucleus."""
+"""Measuring nuclei: here what follows every edit at once, in `nuclei` all the rest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def measure(
     image: np.ndarray | None = None,
     confidence: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    """Measure each nucleus.
+    """Return area, centre, intensity and confidence of each nucleus.
 
     Parameters
     ----------
