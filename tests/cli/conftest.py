@@ -84,6 +84,6 @@ def engine(monkeypatch):
     from .engine import Engine
 
     made = Engine()
-    monkeypatch.setattr(fine_tuning, "train_on_pairs", made.train)
+    monkeypatch.setattr(fine_tuning, "train", made.train)
     monkeypatch.setattr(Recipe, "run", lambda *a, **k: made.run_recipe(*a, **k))
     return made

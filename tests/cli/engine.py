@@ -15,8 +15,8 @@ from napari_nucleiseg.models.registry import (
 )
 from napari_nucleiseg.models.verdict import Figures, Verdict
 from napari_nucleiseg.training import run as fine_tuning
+from napari_nucleiseg.training.outcome import TrainOutcome
 from napari_nucleiseg.training.recipes import Recipe
-from napari_nucleiseg.training.run import TrainOutcome
 from napari_nucleiseg.training.run_folder import Order, RunFolder
 
 
@@ -37,6 +37,11 @@ def write_model(folder, **training):
     return save_model(folder, card, {RUN_FILE: b"network"})
 
 
+def an_outcome(folder, **how):
+    history = [{"epoch": epoch} for epoch in (0, 1, 2)]
+    return TrainOutcome(folder=folder, history=history, **how)
+
+
 class Engine:
     """Takes the calls, and does what a training does as seen from outside."""
 
@@ -54,22 +59,24 @@ class Engine:
         monitor.report(Progress("Epoch", 1, 3, row))
         self.during(monitor)
         kept = self.better or call.arguments["keep_always"]
-        return TrainOutcome(
-            write_model(output) if kept else None,
-            a_verdict(0.8 if self.better else 0.5),
-            RunFolder(output),
-            [{"epoch": 0}, {"epoch": 1}, {"epoch": 2}],
-            monitor.should_stop(),
+        if kept:
+            write_model(output)
+        return an_outcome(
+            output if kept else RunFolder(output).finished_model,
+            kept=kept,
+            verdict=a_verdict(0.8 if self.better else 0.5),
+            stopped=monitor.should_stop(),
         )
 
     def run_recipe(self, recipe, data, output, **kwargs):
         inspect.signature(real_run).bind(recipe, data, output, **kwargs)
         self.calls.append({"recipe": recipe, "data": data, "output": output, **kwargs})
         self.during(kwargs["monitor"])
-        return write_model(output, verdict=a_verdict().model_dump())
+        write_model(output)
+        return an_outcome(output, kept=True, verdict=a_verdict())
 
 
-real_train, real_run = fine_tuning.train_on_pairs, Recipe.run
+real_train, real_run = fine_tuning.train, Recipe.run
 
 
 def interrupted_run(output, *, ended=False, **order):

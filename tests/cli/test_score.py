@@ -141,3 +141,17 @@ def test_a_damaged_label_file_is_named_and_the_others_scored(scored):
     assert done.status == 1
     assert f"{found / 'a_labels.tif'}: is truncated" in done.err
     assert "1 images" in done.out
+
+
+def test_axes_of_length_1_make_no_difference(tmp_path):
+    """Labels found in (time, channel, y, x) with one channel; the truth has none."""
+    labels = np.zeros((3, 20, 20), np.uint16)
+    labels[:, 2:8, 2:8] = 1
+    for folder, shape in (("truth", (3, 20, 20)), ("found", (3, 1, 20, 20))):
+        (tmp_path / folder).mkdir()
+        tifffile.imwrite(tmp_path / folder / "a.tif", labels.reshape(shape))
+    done = run(
+        "score", "--labels", tmp_path / "truth", "--predictions", tmp_path / "found"
+    )
+    assert done.status == 0, done.err
+    assert "AP at IoU 0.50" in done.out

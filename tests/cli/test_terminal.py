@@ -67,8 +67,8 @@ def test_a_line_that_follows_and_a_new_one_each_epoch(clock, monkeypatch):
         "",
     ]
     lines = lines_of(err)
-    assert "Epoch 1 of 2  loss 0.500  15 s left" in lines
-    after = "Epoch 2 of 2  loss 0.500  val_loss 0.250  AP@0.5 0.750  5 s left"
+    assert "Epoch 1 of 2  loss 0.500  15\xa0s left" in lines
+    after = "Epoch 2 of 2  loss 0.500  val_loss 0.250  AP@0.5 0.750  5\xa0s left"
     assert after in lines
     assert max(map(len, lines)) < 90
 
@@ -83,8 +83,8 @@ def test_each_stage_of_a_recipe_has_its_own_time_left(clock, monkeypatch):
             monitor.report(Progress("Stage", stage, 2, limits))
             follow(monitor, clock, steps=1000)
     lines = lines_of(err)
-    assert "Stage 1 of 2  Epoch 1 of 2  loss 0.500  29 s left in this stage" in lines
-    assert "Stage 2 of 2  Epoch 1 of 2  loss 0.500  11 s left in this stage" in lines
+    assert "Stage 1 of 2  Epoch 1 of 2  loss 0.500  29\xa0s left in this stage" in lines
+    assert "Stage 2 of 2  Epoch 1 of 2  loss 0.500  11\xa0s left in this stage" in lines
 
 
 def test_in_a_file_there_are_only_whole_epochs(clock):
@@ -105,7 +105,7 @@ def test_a_time_limit_is_in_the_time_left(clock, monkeypatch):
     err = Terminal()
     with contextlib.redirect_stderr(err):
         follow(TrainMonitor(2, 0.1), clock, steps=1000)
-    assert " 5 s left" in err.getvalue()
+    assert " 5\xa0s left" in err.getvalue()
     assert "min left" not in err.getvalue()
 
 

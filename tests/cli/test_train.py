@@ -20,7 +20,6 @@ def test_a_bare_name_becomes_a_model_of_ones_own(folder, engine, own_models):
     assert done.status == 0, done.err
     (call,) = engine.calls
     assert call["base"] == "nuclei"
-    assert call["architecture"] is None
     assert call["output"] == own_models / "mine"
     assert call["params"] == TrainParams()
     assert {pair.name for pair in call["pairs"]} == {"small", "crowded"}
@@ -204,3 +203,12 @@ def test_training_by_what_is_not_there(tmp_path, argv, message):
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "m").exists()
+
+
+def test_two_files_of_labels_for_one_image_are_refused(folder, engine):
+    labels = (folder / "small_labels.tif").read_bytes()
+    (folder / "small_masks.tif").write_bytes(labels)
+    done = run("train", "--images", folder, "--output", "mine")
+    assert done.status == 2
+    assert "error: small.tif, small_labels.tif, small_masks.tif: one image" in done.err
+    assert not engine.calls

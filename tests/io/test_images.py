@@ -9,7 +9,7 @@ from PIL import Image
 
 from napari_nucleiseg.io import decoding
 from napari_nucleiseg.io.decoding import TooLarge
-from napari_nucleiseg.io.images import read_image
+from napari_nucleiseg.io.images import read_axes, read_image
 from napari_nucleiseg.io.sample_data import load_sample
 
 
@@ -220,3 +220,10 @@ def test_a_damaged_file_is_an_image_or_a_plain_error(tmp_path):
             read += 1
     assert read + failed == 6 * EACH
     assert min(read, failed) > EACH
+
+
+def test_the_axes_of_a_file_that_has_changed_are_read_anew(tmp_path):
+    path, image = tmp_path / "a.ome.tif", np.zeros((2, 16, 16), np.uint8)
+    for axes in ("CYX", "TYX"):
+        tifffile.imwrite(path, image, photometric="minisblack", metadata={"axes": axes})
+        assert read_axes(path, image.shape) == axes

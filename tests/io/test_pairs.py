@@ -68,12 +68,13 @@ def test_what_has_no_counterpart_is_said(write):
     assert {f.level for f in found.findings} == {"warning"}
 
 
-def test_two_files_for_one_are_left_out_and_said(write):
+def test_two_files_for_one_are_an_error(write):
     names = ["a.tif", "a_labels.tif", "a_masks.tif", "b.tif", "b_labels.tif"]
     found = read_pair_folder(write(*names, "c.tif", "c.png", "c_labels.tif"))
     assert matched(found) == [("b", "b.tif", "b_labels.tif")]
     assert [f.names for f in found.findings] == [("a",), ("c",)]
     assert "a_labels.tif, a_masks.tif" in found.findings[0].text
+    assert {f.level for f in found.findings} == {"error"}
 
 
 def test_names_that_end_like_labels_are_names_in_folders_of_their_own(write):

@@ -4,11 +4,10 @@ import argparse
 
 import numpy as np
 import pytest
-from pydantic import Field
 
 from napari_nucleiseg.cli.options import add_options, given_options
 from napari_nucleiseg.core import params
-from napari_nucleiseg.core.parameter import parameter_specs
+from napari_nucleiseg.core.parameter import parameter, parameter_specs
 from napari_nucleiseg.core.segment.result import Segmentation, resolve_settings
 from napari_nucleiseg.models.card import ModelCard, format_card
 from napari_nucleiseg.models.registry import find_model
@@ -17,14 +16,8 @@ from napari_nucleiseg.models.registry import find_model
 class Toys(params.InstanceSettings):
     """What would be written: one field."""
 
-    roundness: float = Field(
-        default=0.2,
-        ge=0,
-        le=0.9,
-        title="Roundness",
-        description="Nuclei that are less round than this are left out.",
-        json_schema_extra={"step": 0.01},
-    )
+    roundness: float = parameter(0.2, "Roundness", 0, 0.9, step=0.01)
+    """Nuclei that are less round than this are left out."""
 
 
 class ToyParams(params.as_asked(Toys, params.Record)):

@@ -1,8 +1,11 @@
 """A hostile network file of each known kind is refused, and nothing of it runs."""
 
+import io
 import json
 import zipfile
 
+import h5py
+import numpy as np
 import pytest
 
 from napari_nucleiseg.models.keras_file import MEMBERS, check_keras_file
@@ -54,13 +57,45 @@ HOSTILE_FILES = {
 }
 
 
+def weights_of(fill=lambda file: None):
+    """Return a file of weights, with something more in it."""
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        file["layers/conv/vars/0"] = np.zeros((3, 3))
+        fill(file)
+    return content.getvalue()
+
+
+def elsewhere(file):
+    file.create_dataset("0", (8,), "u1", external=[("/etc/passwd", 0, 8)])
+
+
+def virtual(file):
+    layout = h5py.VirtualLayout((8,), "u1")
+    layout[:] = h5py.VirtualSource("/etc/passwd.h5", "0", (8,))
+    file.create_virtual_dataset("0", layout)
+
+
+#: How weights can lead out of their file, and the refusal.
+HOSTILE_WEIGHTS = {
+    "external-link": (
+        lambda file: file.update({"out": h5py.ExternalLink("/evil.h5", "/")}),
+        "a link, 'out'",
+    ),
+    "soft-link": (lambda file: file.update({"on": h5py.SoftLink("/on")}), "a link"),
+    "external-array": (elsewhere, "'0' are in another file"),
+    "virtual-array": (virtual, "'0' are in another file"),
+    "type": (lambda file: file.update({"t": np.dtype("f8")}), "'t', which is no array"),
+}
+
+
 def write(path, layers=(), changed=()):
     config = {"module": "keras", "class_name": "Functional", "config": {}}
     config["config"]["layers"] = list(layers)
     members = {
         "metadata.json": b"{}",
         "config.json": json.dumps(config).encode(),
-        "model.weights.h5": b"weights",
+        "model.weights.h5": weights_of(),
     } | dict(changed)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
@@ -86,6 +121,20 @@ def test_a_file_that_holds_something_else_is_refused(tmp_path, kind):
     changed, message = HOSTILE_FILES[kind]
     write(tmp_path / "a.keras", changed=changed)
     with pytest.raises(ValueError, match=message):
+        check_keras_file(tmp_path / "a.keras")
+
+
+@pytest.mark.parametrize("kind", HOSTILE_WEIGHTS)
+def test_weights_that_lead_out_of_their_file_are_refused(tmp_path, kind):
+    fill, message = HOSTILE_WEIGHTS[kind]
+    write(tmp_path / "a.keras", changed={"model.weights.h5": weights_of(fill)})
+    with pytest.raises(ValueError, match=f"refused as a network: .*{message}"):
+        check_keras_file(tmp_path / "a.keras")
+
+
+def test_weights_that_are_none_are_refused(tmp_path):
+    write(tmp_path / "a.keras", changed={"model.weights.h5": b"weights"})
+    with pytest.raises(ValueError, match="no network to train further"):
         check_keras_file(tmp_path / "a.keras")
 
 

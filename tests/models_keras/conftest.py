@@ -4,6 +4,7 @@ Run them in a pytest process of their own: TensorFlow and a napari window do not
 share one.
 """
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.io.sample_data import load_sample
+from napari_nucleiseg.models.registry import find_model
 
 #: From Keras saving a TensorFlow variable under NumPy 2; not ours to mend.
 FOREIGN = "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
@@ -63,20 +65,31 @@ def tiny():
     """Return a network small enough to train in a test."""
     import keras
 
-    from napari_nucleiseg.networks.nuclei import build_unet
+    from napari_nucleiseg.networks.generalist import build_unet
 
     keras.utils.set_random_seed(0)
     return build_unet(filters=(4, 8))
 
 
-@pytest.fixture
-def tiny_model(tiny, quick, tmp_path):
-    """Save an untrained tiny network."""
-    from napari_nucleiseg.training.loop import TrainResult
+@pytest.fixture(scope="session")
+def saved_tiny(tmp_path_factory):
+    """Save an untrained tiny network, once: to export it takes seconds."""
+    import keras
+
+    from napari_nucleiseg.networks.generalist import build_unet
     from napari_nucleiseg.training.saving import save_network
 
-    folder = tmp_path / "tiny"
-    return save_network(folder, TrainResult(tiny), title="Tiny", params=quick)
+    keras.utils.set_random_seed(0)
+    folder = tmp_path_factory.mktemp("saved") / "tiny"
+    network = build_unet(filters=(4, 8))
+    save_network(folder, network, title="Tiny", params=TrainParams())
+    return folder
+
+
+@pytest.fixture
+def tiny_model(saved_tiny, tmp_path):
+    """Return a model with an untrained tiny network."""
+    return find_model(shutil.copytree(saved_tiny, tmp_path / "tiny"))
 
 
 @pytest.fixture

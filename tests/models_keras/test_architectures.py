@@ -21,7 +21,6 @@ from napari_nucleiseg.networks.architectures import (
 from napari_nucleiseg.networks.export import round_weights, to_lite
 from napari_nucleiseg.networks.losses import two_class_loss
 from napari_nucleiseg.networks.unet import build_plain_unet
-from napari_nucleiseg.training.loop import TrainResult
 from napari_nucleiseg.training.saving import load_network, save_network
 
 MOBILE = ARCHITECTURES["unet-mobilenetv2"]
@@ -266,7 +265,7 @@ def test_each_has_its_optimizer():
 
 
 def test_an_unknown_name_lists_those_there_are():
-    with pytest.raises(ValueError, match=r"'vnet'; there are nuclei, generalist, unet"):
+    with pytest.raises(ValueError, match=r"'vnet'; there are generalist, nuclei, unet"):
         find_architecture("vnet")
 
 
@@ -310,7 +309,7 @@ def test_a_saved_mobilenet_runs_at_any_size(tmp_path, quick):
     network = MOBILE.build(pretrained=False)
     model = save_network(
         tmp_path / "mobile",
-        TrainResult(network),
+        network,
         title="On MobileNetV2",
         params=quick,
         architecture=MOBILE.name,
@@ -338,7 +337,7 @@ def test_a_two_class_model_segments_and_can_be_trained_on(tmp_path, quick, pairs
     head.set_weights([kernel, np.array([5.0, -5.0])])
     model = save_network(
         tmp_path / "two",
-        TrainResult(network),
+        network,
         title="Two classes",
         params=quick,
         architecture="unet",

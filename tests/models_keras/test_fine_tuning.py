@@ -7,7 +7,7 @@ from napari_nucleiseg import segment
 from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.models.registry import find_model
 from napari_nucleiseg.training import saving
-from napari_nucleiseg.training.run import train, train_on_pairs
+from napari_nucleiseg.training.run import train
 from napari_nucleiseg.training.run_folder import RunFolder
 
 
@@ -21,8 +21,8 @@ def test_training_writes_a_model_that_segments(
     monitor = make_monitor()
     outcome = train(
         pairs,
-        validation,
         tmp_path / "mine",
+        validation=validation,
         title="Nuclei of mine",
         base=tiny_model.folder,
         params=quick,
@@ -55,8 +55,8 @@ def test_going_on_from_the_bundled_model_starts_where_it_is(
     params = quick.replace(epochs=1, steps_per_epoch=1, learning_rate=1e-7)
     train(
         pairs,
-        validation,
         tmp_path / "mine",
+        validation=validation,
         base="nuclei",
         params=params,
         keep_always=True,
@@ -77,8 +77,8 @@ def test_stopping_saves_what_there_is(
     monitor = make_monitor(lambda reports: any(r.stage == "Training" for r in reports))
     outcome = train(
         pairs,
-        validation,
         tmp_path / "mine",
+        validation=validation,
         base=tiny_model.folder,
         params=quick,
         keep_always=True,
@@ -102,15 +102,15 @@ def test_a_failed_export_leaves_no_half_model(
     with pytest.raises(OSError, match="No space left"):
         train(
             pairs,
-            validation,
             tmp_path / "mine",
+            validation=validation,
             base=tiny_model.folder,
             params=quick,
         )
     # What was learnt is kept: hours of training are not lost with the export.
     assert paths_in(tmp_path) == {"tiny", "mine.training"}
     monkeypatch.undo()
-    outcome = train([], None, tmp_path / "mine", resume=True)
+    outcome = train([], tmp_path / "mine", resume=True)
     assert outcome.history[-1]["epoch"] == 2
 
 
@@ -124,8 +124,8 @@ def test_a_failed_retraining_leaves_the_old_model(
     with pytest.raises(OSError, match="No space left"):
         train(
             pairs,
-            validation,
             tiny_model.folder,
+            validation=validation,
             base=tiny_model.folder,
             params=quick,
         )
@@ -139,8 +139,8 @@ def test_a_name_that_will_not_do_is_refused_before_training(
     with pytest.raises(ValueError, match="1 to 64 letters"):
         train(
             pairs,
-            validation,
             tmp_path / "my model",
+            validation=validation,
             base=tiny_model.folder,
             params=quick,
             monitor=monitor,
@@ -158,8 +158,8 @@ def test_a_folder_with_something_else_is_refused_before_training(
     with pytest.raises(ValueError, match="exists and is not a model"):
         train(
             pairs,
-            validation,
             tmp_path / "thesis",
+            validation=validation,
             base=tiny_model.folder,
             params=quick,
             monitor=monitor,
@@ -170,7 +170,7 @@ def test_a_folder_with_something_else_is_refused_before_training(
 
 def test_an_unknown_base_is_refused_before_training(pairs, validation, tmp_path):
     with pytest.raises(ValueError, match="no model named 'nuclear'"):
-        train(pairs, validation, tmp_path / "mine", base="nuclear")
+        train(pairs, tmp_path / "mine", validation=validation, base="nuclear")
     assert not paths_in(tmp_path)
 
 
@@ -181,8 +181,8 @@ def test_a_model_that_is_not_better_is_not_kept(
     params = quick.replace(epochs=1, steps_per_epoch=1, learning_rate=1e-7)
     outcome = train(
         pairs,
-        validation,
         tmp_path / "mine",
+        validation=validation,
         base=tiny_model.folder,
         params=params,
     )
@@ -190,11 +190,13 @@ def test_a_model_that_is_not_better_is_not_kept(
     assert not outcome.verdict.better
     assert outcome.verdict.sentence.startswith("Not better than tiny")
     assert not (tmp_path / "mine").exists()
-    assert outcome.run.has_model
+    run = RunFolder(tmp_path / "mine")
+    assert run.has_model
+    assert outcome.folder == run.finished_model
     # Another training of that name does not silently take its place.
     with pytest.raises(ValueError, match="waits in"):
-        train(pairs, validation, tmp_path / "mine", base=tiny_model.folder)
-    kept = find_model(outcome.run.accept())
+        train(pairs, tmp_path / "mine", validation=validation, base=tiny_model.folder)
+    kept = find_model(run.accept())
     assert kept.card.name == "mine"
     assert not kept.card.training["verdict"]["better"]
     assert paths_in(tmp_path) == {"tiny", "mine"}
@@ -215,8 +217,8 @@ def test_resuming_goes_on_where_it_was(
     with pytest.raises(Killed):
         train(
             pairs,
-            validation,
             tmp_path / "mine",
+            validation=validation,
             base=tiny_model.folder,
             params=params,
             monitor=make_monitor(die),
@@ -226,15 +228,15 @@ def test_resuming_goes_on_where_it_was(
     assert [row["epoch"] for row in run.load()[0].history] == [0, 1, 2]
     monitor = make_monitor()
     outcome = train(
-        [], None, tmp_path / "mine", resume=True, keep_always=True, monitor=monitor
+        [], tmp_path / "mine", resume=True, keep_always=True, monitor=monitor
     )
     assert [report.done for report in monitor.of("Training")] == [9, 10, 11, 12]
     assert [row["epoch"] for row in outcome.history] == [0, 1, 2, 3]
     assert not run.exists or outcome.model is None
     straight = train(
         pairs,
-        validation,
         tmp_path / "straight",
+        validation=validation,
         base=tiny_model.folder,
         params=params,
     )
@@ -245,7 +247,7 @@ def test_resuming_goes_on_where_it_was(
 
 def test_there_must_be_something_to_resume(tmp_path):
     with pytest.raises(ValueError, match="no interrupted training of 'mine'"):
-        train([], None, tmp_path / "mine", resume=True)
+        train([], tmp_path / "mine", resume=True)
 
 
 def test_a_full_disk_while_training_is_said_and_leaves_what_was_saved(
@@ -264,8 +266,8 @@ def test_a_full_disk_while_training_is_said_and_leaves_what_was_saved(
     with pytest.raises(OSError, match=r"could not be written: No space left"):
         train(
             pairs,
-            validation,
             tmp_path / "mine",
+            validation=validation,
             base=tiny_model.folder,
             params=quick,
         )
@@ -291,8 +293,8 @@ def test_a_loss_gone_wrong_keeps_the_best_so_far(
     monkeypatch.setattr(PatchSampler, "batch", spoil)
     outcome = train(
         pairs,
-        validation,
         tmp_path / "mine",
+        validation=validation,
         base=tiny_model.folder,
         params=quick,
         keep_always=True,
@@ -303,7 +305,7 @@ def test_a_loss_gone_wrong_keeps_the_best_so_far(
 
 
 def test_part_of_one_image_is_held_out(tiny_model, quick, pairs, tmp_path):
-    outcome = train_on_pairs(
+    outcome = train(
         pairs,
         tmp_path / "mine",
         base=tiny_model.folder,
@@ -330,7 +332,7 @@ def test_rehearsal_is_mixed_in(tiny_model, quick, pairs, tmp_path, monkeypatch):
         return draw(self, n, seed)
 
     monkeypatch.setattr(PatchSampler, "batch", note)
-    train_on_pairs(
+    train(
         pairs,
         tmp_path / "mine",
         base=tiny_model.folder,
@@ -345,5 +347,5 @@ def test_a_damaged_base_is_refused(tiny_model, quick, pairs, validation, tmp_pat
     file = tiny_model.folder / "network.keras"
     file.write_bytes(file.read_bytes()[:-10] + b"0123456789")
     with pytest.raises(ValueError, match="damaged or was changed"):
-        train(pairs, validation, tmp_path / "mine", base=tiny_model.folder)
+        train(pairs, tmp_path / "mine", validation=validation, base=tiny_model.folder)
     assert paths_in(tmp_path) == {"tiny"}

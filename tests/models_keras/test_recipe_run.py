@@ -9,14 +9,14 @@ from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.io.sample_data import load_sample
 from napari_nucleiseg.models.registry import find_model
 from napari_nucleiseg.networks.architectures import ARCHITECTURES
-from napari_nucleiseg.networks.nuclei import NUCLEI, build_unet
+from napari_nucleiseg.networks.generalist import GENERALIST, build_unet
 from napari_nucleiseg.training.recipes import Recipe, Stage
 
 
 def test_stages_follow_each_other_into_one_model(tmp_path, monkeypatch):
     build = functools.partial(build_unet, filters=(4, 8))
-    small = dataclasses.replace(NUCLEI, builder=build)
-    monkeypatch.setitem(ARCHITECTURES, "nuclei", small)
+    small = dataclasses.replace(GENERALIST, builder=build)
+    monkeypatch.setitem(ARCHITECTURES, "generalist", small)
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()
     rows = [("small", "train", "fluo"), ("large", "val", "fluo")]
@@ -41,9 +41,10 @@ def test_stages_follow_each_other_into_one_model(tmp_path, monkeypatch):
         ),
         source="two samples",
         license="CC0-1.0",
+        architecture="generalist",
     )
-    model = recipe.run(tmp_path, tmp_path / "mine")
-    card = find_model(model.folder).card
+    outcome = recipe.run(tmp_path, tmp_path / "mine")
+    card = find_model(outcome.folder).card
     assert card.license == "CC0-1.0"
     assert card.data["recipe"] == "quick"
     assert card.training["params"]["seed"] == 2

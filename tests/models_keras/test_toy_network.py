@@ -59,8 +59,8 @@ def test_it_is_trained_from_scratch_saved_and_used_by_its_name(
     params = quick.replace(epochs=1, steps_per_epoch=1)
     outcome = train(
         pairs,
-        validation,
         tmp_path / "mine",
+        validation=validation,
         base=None,
         architecture="toy",
         params=params,

@@ -64,7 +64,7 @@ def test_training_lowers_the_loss_and_keeps_the_best(
             now = training.network.get_weights()
             training.network.set_weights(training.best_weights)
             found = training.network.predict_on_batch(tile)
-            kept.append((training.result.best_epoch, found))
+            kept.append((training.best_epoch, found))
             training.network.set_weights(now)
 
     result = fit_network(

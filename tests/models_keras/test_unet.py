@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_nucleiseg.networks.nuclei import FILTERS, build_unet
+from napari_nucleiseg.networks.generalist import FILTERS, MAPS, build_unet
 from napari_nucleiseg.networks.unet import build_plain_unet
 
 
@@ -11,7 +11,7 @@ def test_maps_are_as_large_as_the_image(filters, sides):
     network = build_unet(filters=filters)
     height, width = (2 ** len(filters) * side for side in sides)
     maps = network.predict_on_batch(np.ones((2, height, width, 3), np.float32))
-    assert maps.shape == (2, height, width, 3)
+    assert maps.shape == (2, height, width, len(MAPS))
     assert maps.min() >= 0
     assert maps.max() <= 1
 
@@ -26,7 +26,7 @@ def test_the_default_network_takes_the_tiles_that_models_are_cut_into():
     network = build_unet()
     assert 2 ** len(FILTERS) == 32
     maps = network.predict_on_batch(np.zeros((1, 32, 64, 3), np.float32))
-    assert maps.shape == (1, 32, 64, 3)
+    assert maps.shape == (1, 32, 64, len(MAPS))
     assert network.count_params() < 5_000_000
 
 

@@ -138,9 +138,9 @@ def trainings(monkeypatch):
     """Return the trainings that a recipe asks for, none of which is done."""
     asked = []
 
-    def train(pairs, validation, output, **options):
+    def train(pairs, output, *, validation, **options):
         asked.append((pairs, validation, options))
-        return SimpleNamespace(model=output, stopped=False, problem="")
+        return SimpleNamespace(folder=output, stopped=False, problem="")
 
     module = SimpleNamespace(train=train)
     monkeypatch.setitem(sys.modules, "napari_nucleiseg.training.run", module)
@@ -161,7 +161,7 @@ def two_stages(**changes):
 
 def test_a_stage_goes_on_from_the_one_before(data, trainings, tmp_path):
     output = tmp_path / "mine"
-    assert two_stages().run(data, output, pretrained=False) == output
+    assert two_stages().run(data, output, pretrained=False).folder == output
     assert [options["base"] for *_, options in trainings] == [None, output]
     for pairs, validation, options in trainings:
         assert len(pairs) == 4

@@ -83,16 +83,15 @@ def _score(args: argparse.Namespace) -> int:
 
 def _read_one(files: list[Path], max_megapixels: float) -> np.ndarray:
     """Read the one label file of an image; errors name it."""
-    from napari_nucleiseg.core.labels.annotations import to_labels
+    from napari_nucleiseg.core.labels.annotations import drop_single_axes, to_labels
     from napari_nucleiseg.io.pair_reading import read_labels
 
     if len(files) > 1:
         names = " and ".join(str(path) for path in files)
         raise ValueError(f"{names} are labels of one image; one file is wanted")
     try:
-        return to_labels(
-            read_labels(files[0], max_megapixels=max_megapixels), files[0].stem
-        )
+        found = read_labels(files[0], max_megapixels=max_megapixels)
+        return to_labels(found.reshape(drop_single_axes(found.shape)), files[0].stem)
     except (OSError, ValueError, MemoryError) as e:
         raise ValueError(f"{files[0]}: {reason_of(e)}") from e
 

@@ -19,8 +19,7 @@ from napari_nucleiseg.core.params import TrainParams
 
 if TYPE_CHECKING:
     from napari_nucleiseg.core.labels.pairs import Pair
-    from napari_nucleiseg.models.registry import Model
-    from napari_nucleiseg.models.verdict import Verdict
+    from napari_nucleiseg.training.outcome import TrainOutcome
     from napari_nucleiseg.training.recipes import Recipe
     from napari_nucleiseg.training.run_folder import RunFolder
 
@@ -44,18 +43,6 @@ class _Order:
     data: list[Path] | list[Pair]
 
 
-@dataclass(frozen=True)
-class _Result:
-    """The outcome; `waits` is where a model lies that was not kept."""
-
-    model: Model | None
-    verdict: Verdict | None
-    stopped: bool
-    problem: str
-    epochs: int
-    waits: Path | None = None
-
-
 def _train(args: argparse.Namespace) -> int:
     from napari_nucleiseg.training.run_folder import RunFolder
 
@@ -73,7 +60,7 @@ def _train(args: argparse.Namespace) -> int:
     monitor = TrainMonitor(order.params.epochs, order.params.minutes)
     try:
         with monitor.heeding_ctrl_c():
-            result = _run_training(args, order, monitor)
+            outcome = _run_training(args, order, monitor)
     except KeyboardInterrupt:
         if run.can_resume:
             complain(
@@ -81,24 +68,23 @@ def _train(args: argparse.Namespace) -> int:
                 "last epoch"
             )
         raise
-    return _say(args, result)
+    return _say(args, outcome)
 
 
 def _run_training(
     args: argparse.Namespace, order: _Order, monitor: TrainMonitor
-) -> _Result:
+) -> TrainOutcome:
     """Run the training: the one place that knows how it is called."""
     from napari_nucleiseg.models.registry import DEFAULT_MODEL
-    from napari_nucleiseg.models.verdict import Verdict
     from napari_nucleiseg.networks.architectures import PretrainedWeightsError
 
     # TensorFlow's own messages would break up the progress line.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if order.recipe is None:
         from napari_nucleiseg.core.labels.pairs import Pair
-        from napari_nucleiseg.training.run import train_on_pairs
+        from napari_nucleiseg.training.run import train
 
-        outcome = train_on_pairs(
+        return train(
             [pair for pair in order.data if isinstance(pair, Pair)],
             order.output,
             base=args.base or DEFAULT_MODEL,
@@ -107,17 +93,9 @@ def _run_training(
             resume=args.resume,
             monitor=monitor,
         )
-        return _Result(
-            outcome.model,
-            outcome.verdict,
-            outcome.stopped,
-            outcome.problem,
-            _count_epochs(outcome.history),
-            None if outcome.model else outcome.run.finished_model,
-        )
     given = given_options(args, TrainParams)
     try:
-        model = order.recipe.run(
+        return order.recipe.run(
             order.data,
             order.output,
             **{name: given.get(name) for name in _OF_RUNS},
@@ -127,20 +105,6 @@ def _run_training(
         )
     except PretrainedWeightsError as e:
         raise ValueError(f"{e} --no-pretrained trains without them.") from e
-    training = model.card.training
-    verdict = training.get("verdict")
-    return _Result(
-        model,
-        Verdict.from_dict(verdict) if verdict else None,
-        training["stopped_early"],
-        training.get("problem", ""),
-        _count_epochs(training["history"]),
-    )
-
-
-def _count_epochs(history: list[dict[str, float]]) -> int:
-    # Its first row may be epoch 0, what was started from.
-    return int(history[-1]["epoch"]) if history else 0
 
 
 def _output_folder(text: str) -> Path:
@@ -225,28 +189,25 @@ def _plan_recipe(args: argparse.Namespace) -> tuple[Recipe, TrainParams]:
     return dataclasses.replace(recipe, stages=stages), params
 
 
-def _say(args: argparse.Namespace, result: _Result) -> int:
+def _say(args: argparse.Namespace, outcome: TrainOutcome) -> int:
     """Print the outcome; returns the exit status."""
-    folder = None if result.model is None else str(result.model.folder)
-    if result.problem:
-        complain(result.problem)
+    if outcome.problem:
+        complain(outcome.problem)
     if args.json:
         record = {
-            "model": folder,
-            "epochs": result.epochs,
-            "stopped": result.stopped,
-            "problem": result.problem,
-            "verdict": result.verdict and result.verdict.model_dump(),
+            "model": str(outcome.folder) if outcome.kept else None,
+            "epochs": outcome.epochs,
+            "stopped": outcome.stopped,
+            "problem": outcome.problem,
+            "verdict": outcome.verdict.model_dump(),
         }
         print(json.dumps(record, indent=1))
-        return 0 if folder else 1
-    if result.verdict is not None:
-        print(result.verdict.text)
-    if folder:
-        print(f"Saved {folder}")
-        return 0
-    print(
-        f"Not kept; it waits in {result.waits}. --output {args.output} --resume --keep "
-        "keeps it, a new training with --force discards it."
-    )
-    return 1
+    else:
+        print(outcome.verdict.text)
+        print(
+            f"Saved {outcome.folder}"
+            if outcome.kept
+            else f"Not kept; it waits in {outcome.folder}. --output {args.output} "
+            "--resume --keep keeps it, a new training with --force discards it."
+        )
+    return 0 if outcome.kept else 1

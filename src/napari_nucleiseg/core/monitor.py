@@ -95,6 +95,7 @@ _SOONEST = 0.5
 
 def duration(seconds: float) -> str:
     """Return a time for the user, such as ``8 s`` or ``3 min``."""
+    # No line may break between a number and its unit.
     if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min"
+        return f"{max(1, round(seconds))}\N{NO-BREAK SPACE}s"
+    return f"{round(seconds / 60)}\N{NO-BREAK SPACE}min"

@@ -1,16 +1,11 @@
-"""What a form, the shell and the docs need to know of each field of a settings class.
+"""A parameter, said once: what forms, the shell and the docs need to know of it.
 
-A parameter is said once, as a field of a `Record`::
+It is a field of a `core.params.Settings`, and the text below it is its tooltip::
 
-    diameter: float | None = Field(
-        default=None, ge=3, le=1000, title="Diameter", description="How wide …",
-        json_schema_extra={"unit": "px", "step": 1},
-    )
+    diameter: float | None = parameter(None, "Diameter", 3, 1000, unit="px", step=1)
+    "How wide a typical nucleus is."
 
-``json_schema_extra`` may hold ``unit`` (shown behind the number), ``step`` (of a
-control), ``advanced`` (True if a form may fold it away), ``auto`` (what None stands
-for) and ``start`` (what a control shows first instead of None). A field that may be
-None is *Auto* then; one of a ``Literal`` is a choice.
+A field that may be None is *Auto* then; one of a ``Literal`` is a choice.
 """
 
 from __future__ import annotations
@@ -19,7 +14,7 @@ import types
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from napari_nucleiseg.core.record import limits
 
@@ -72,6 +67,29 @@ class ParamSpec:
     choices: tuple[str, ...]
 
 
+def parameter(
+    default: Any,
+    title: str,
+    low: float | None = None,
+    high: float | None = None,
+    **about: Any,
+) -> Any:
+    """Return the field of a parameter.
+
+    Parameters
+    ----------
+    default : object
+        Default value.
+    title : str
+        What a form shows beside the control.
+    low, high : float, optional
+        Least and largest value allowed.
+    **about
+        ``unit``, ``step``, ``advanced``, ``auto`` and ``start``; see `ParamSpec`.
+    """
+    return Field(default, ge=low, le=high, title=title, json_schema_extra=about)
+
+
 def parameter_specs(kind: type[BaseModel]) -> tuple[ParamSpec, ...]:
     """Return the parameters of a settings class, in its order.
 
@@ -102,7 +120,7 @@ def _spec(kind: type[BaseModel], name: str) -> ParamSpec:
         kind=str if choices else annotation,
         default=field.default,
         label=field.title or name,
-        tip=field.description or "",
+        tip=" ".join((field.description or "").split()),
         low=low,
         high=high,
         step=about.get("step"),

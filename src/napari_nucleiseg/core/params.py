@@ -4,64 +4,52 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, Literal, Optional, get_args
+from typing import TYPE_CHECKING, Any, Literal, Optional
 
-from pydantic import Field, create_model
+from pydantic import ConfigDict, Field, create_model
 
+from napari_nucleiseg.core.parameter import parameter
 from napari_nucleiseg.core.record import Record, limits
 
 
-class InstanceSettings(Record):
+class Settings(Record):
+    """A record of parameters; the text below each is its tooltip and its help."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class InstanceSettings(Settings):
     """Thresholds that turn maps into labels; a model's card holds its own.
 
     To add one, add a field here: those of `SegmentParams` are made from these, and
     from them the forms, the shell's options, the saved record and the site's table.
     """
 
-    probability: float = Field(
-        default=0.5,
-        ge=0.05,
-        le=0.95,
-        title="Probability",
-        description="How sure the model must be that a pixel is nucleus. Lower finds "
-        "dimmer nuclei and draws wider outlines; higher keeps only the clear ones.",
-        json_schema_extra={"step": 0.01},
+    probability: float = parameter(0.5, "Probability", 0.05, 0.95, step=0.01)
+    """How sure the model must be that a pixel is nucleus. Lower finds dimmer nuclei and
+    draws wider outlines; higher keeps only the clear ones."""
+
+    separation: float = parameter(
+        0.6, "Separation", 0.05, 0.95, step=0.01, advanced=True
     )
-    separation: float = Field(
-        default=0.6,
-        ge=0.05,
-        le=0.95,
-        title="Separation",
-        description="How readily touching nuclei are split. Higher splits more; lower "
-        "it if single nuclei are cut in two.",
-        json_schema_extra={"step": 0.01, "advanced": True},
+    """How readily touching nuclei are split. Higher splits more; lower it if single
+    nuclei are cut in two."""
+
+    min_area: int | None = parameter(
+        None, "Minimum area", 0, 1_000_000, unit="px²", step=1, start=30
     )
-    min_area: int | None = Field(
-        default=None,
-        ge=0,
-        le=1_000_000,
-        title="Minimum area",
-        description="Nuclei that cover fewer pixels than this are left out. Auto "
-        "leaves out specks much smaller than a typical nucleus.",
-        json_schema_extra={"unit": "px²", "step": 1, "start": 30},
+    """Nuclei that cover fewer pixels than this are left out. Auto leaves out specks
+    much smaller than a typical nucleus."""
+
+    speck: float = parameter(0.06, "Speck", 0, 1)
+    """Without a minimum area, nuclei that cover less than this share of a typical one
+    are left out."""
+
+    min_confidence: float = parameter(
+        0.0, "Minimum confidence", 0, 0.95, step=0.01, advanced=True
     )
-    speck: float = Field(
-        default=0.06,
-        ge=0,
-        le=1,
-        title="Speck",
-        description="Without a minimum area, nuclei that cover less than this share of "
-        "a typical one are left out.",
-    )
-    min_confidence: float = Field(
-        default=0.0,
-        ge=0,
-        le=0.95,
-        title="Minimum confidence",
-        description="Nuclei that are less likely than this to be true ones are left "
-        "out. Higher leaves fewer false ones and misses more; 0 keeps them all.",
-        json_schema_extra={"step": 0.01, "advanced": True},
-    )
+    """Nuclei that are less likely than this to be true ones are left out. Higher leaves
+    fewer false ones and misses more; 0 keeps them all."""
 
     def smallest(self, diameter: float) -> int:
         """Return the least area kept (pixels), for nuclei of a diameter (pixels)."""
@@ -107,17 +95,13 @@ def as_asked(
     return create_model(f"{kind.__name__}Asked", __base__=base, **fields)
 
 
-class _Sized(Record):
-    diameter: float | None = Field(
-        default=None,
-        ge=3.0,
-        le=1000.0,
-        title="Diameter",
-        description="How wide a typical nucleus is, in pixels of the image. Auto "
-        "measures it on the image itself; set it if nuclei come out broken into "
-        "pieces (too small a value) or merged (too large a value).",
-        json_schema_extra={"unit": "px", "step": 1, "auto": "measured", "start": 20},
+class _Sized(Settings):
+    diameter: float | None = parameter(
+        None, "Diameter", 3.0, 1000.0, unit="px", step=1, auto="measured", start=20
     )
+    """How wide a typical nucleus is, in pixels of the image. Auto measures it on the
+    image itself; set it if nuclei come out broken into pieces (too small a value) or
+    merged (too large a value)."""
 
 
 if TYPE_CHECKING:
@@ -137,13 +121,9 @@ class SegmentParams(_Thresholds):
     if TYPE_CHECKING:
         diameter: float | None = None
 
-    accurate: bool = Field(
-        default=False,
-        title="Accurate",
-        description="Test-time augmentation: run the network on the image flipped four "
-        "ways and average. Two to three times as slow, and a little more accurate.",
-        json_schema_extra={"advanced": True},
-    )
+    accurate: bool = parameter(False, "Accurate", advanced=True)
+    """Test-time augmentation: run the network on the image flipped four ways and
+    average. Two to three times as slow, and a little more accurate."""
 
 
 #: What intensities are measured in beside the nucleus itself.
@@ -199,178 +179,97 @@ class MeasureParams(Record):
 
 #: How the learning rate may change.
 Schedule = Literal["plateau", "cosine", "constant"]
-SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 
 
-class TrainParams(Record):
+class TrainParams(Settings):
     """How to train a network; the defaults suit training a model further."""
 
-    epochs: int = Field(
-        default=8,
-        ge=1,
-        le=10_000,
-        title="Epochs",
-        description="How many epochs to train for at most; after each, the model is "
-        "scored on the validation set.",
+    epochs: int = parameter(8, "Epochs", 1, 10_000)
+    """How many epochs to train for at most; after each, the model is scored on the
+    validation set."""
+
+    minutes: float | None = parameter(
+        None, "Time limit", 0.1, 100_000, unit="min", step=1.0, start=10.0
     )
-    minutes: float | None = Field(
-        default=None,
-        ge=0.1,
-        le=100_000,
-        title="Time limit",
-        description="Stop after this many minutes, whatever the epochs. Auto sets no "
-        "limit.",
-        json_schema_extra={"unit": "min", "step": 1.0, "start": 10.0},
+    """Stop after this many minutes, whatever the epochs. Auto sets no limit."""
+
+    learning_rate: float = parameter(2e-4, "Learning rate", 1e-7, 1.0, advanced=True)
+    """How large the optimizer's steps are at the start. From scratch, ten times as much
+    is usual."""
+
+    schedule: Schedule = parameter("cosine", "Schedule", advanced=True)
+    """How the learning rate changes: plateau halves it whenever the validation loss has
+    not fallen for a few epochs; cosine lowers it smoothly to almost nothing at the end;
+    constant keeps it."""
+
+    plateau_patience: int = parameter(
+        3, "Plateau", 1, 1000, unit="epochs", advanced=True
     )
-    learning_rate: float = Field(
-        default=2e-4,
-        ge=1e-7,
-        le=1.0,
-        title="Learning rate",
-        description="How large the optimizer's steps are at the start. From scratch, "
-        "ten times as much is usual.",
-        json_schema_extra={"advanced": True},
+    """After so many epochs without a lower validation loss the learning rate is halved
+    (with the schedule plateau)."""
+
+    patience: int | None = parameter(
+        8, "Patience", 1, 10_000, unit="epochs", step=1, advanced=True
     )
-    schedule: Schedule = Field(
-        default="cosine",
-        title="Schedule",
-        description="How the learning rate changes: plateau halves it whenever the "
-        "validation loss has not fallen for a few epochs; cosine lowers it smoothly to "
-        "almost nothing at the end; constant keeps it.",
-        json_schema_extra={"advanced": True},
+    """Stop early after so many epochs without a lower validation loss. Auto never stops
+    early."""
+
+    steps_per_epoch: int = parameter(16, "Steps per epoch", 1, 100_000, advanced=True)
+    """How many batches of patches make one epoch."""
+
+    batch_size: int = parameter(8, "Batch size", 1, 256, advanced=True)
+    """How many patches the network sees in one step. Fewer take less memory."""
+
+    patch_size: int = parameter(
+        192, "Patch size", 64, 1024, unit="px", step=32, advanced=True
     )
-    plateau_patience: int = Field(
-        default=3,
-        ge=1,
-        le=1000,
-        title="Plateau",
-        description="After so many epochs without a lower validation loss the learning "
-        "rate is halved (with the schedule plateau).",
-        json_schema_extra={"unit": "epochs", "advanced": True},
+    """Side of the square patches cut from the images for training. Smaller ones take
+    less memory and time."""
+
+    augmentation: float = parameter(
+        0.7, "Augmentation", 0.0, 2.0, step=0.1, advanced=True
     )
-    patience: int | None = Field(
-        default=8,
-        ge=1,
-        le=10_000,
-        title="Patience",
-        description="Stop early after so many epochs without a lower validation loss. "
-        "Auto never stops early.",
-        json_schema_extra={"unit": "epochs", "step": 1, "advanced": True},
+    """How strongly patches are varied in size, contrast, colour and noise. 0 only flips
+    and rotates them; more helps with few images."""
+
+    fluorescence: float = parameter(
+        0.0, "As fluorescence", 0.0, 1.0, step=0.05, advanced=True
     )
-    steps_per_epoch: int = Field(
-        default=16,
-        ge=1,
-        le=100_000,
-        title="Steps per epoch",
-        description="How many batches of patches make one epoch.",
-        json_schema_extra={"advanced": True},
+    """The share of patches of stained tissue that are turned into what looks like
+    fluorescence: where the model is to work on both."""
+
+    own_scale: float = parameter(0.5, "Own scale", 0.0, 1.0, step=0.1, advanced=True)
+    """The share of patches that keep about the scale of their image; in the others
+    nuclei are scaled to about the model's diameter."""
+
+    diameter: float | None = parameter(
+        None, "Nuclear diameter", 4.0, 200.0, unit="px", advanced=True
     )
-    batch_size: int = Field(
-        default=8,
-        ge=1,
-        le=256,
-        title="Batch size",
-        description="How many patches the network sees in one step. Fewer take less "
-        "memory.",
-        json_schema_extra={"advanced": True},
+    """The diameter that most nuclei are scaled to for training. Auto is that of the
+    model it starts from."""
+
+    validation_share: float = parameter(
+        0.2, "Validation share", 0.05, 0.5, step=0.05, advanced=True
     )
-    patch_size: int = Field(
-        default=192,
-        ge=64,
-        le=1024,
-        title="Patch size",
-        description="Side of the square patches cut from the images for training. "
-        "Smaller ones take less memory and time.",
-        json_schema_extra={"unit": "px", "step": 32, "advanced": True},
-    )
-    augmentation: float = Field(
-        default=0.7,
-        ge=0.0,
-        le=2.0,
-        title="Augmentation",
-        description="How strongly patches are varied in size, contrast, colour and "
-        "noise. 0 only flips and rotates them; more helps with few images.",
-        json_schema_extra={"step": 0.1, "advanced": True},
-    )
-    fluorescence: float = Field(
-        default=0.0,
-        ge=0.0,
-        le=1.0,
-        title="As fluorescence",
-        description="The share of patches of stained tissue that are turned into what "
-        "looks like fluorescence: where the model is to work on both.",
-        json_schema_extra={"step": 0.05, "advanced": True},
-    )
-    own_scale: float = Field(
-        default=0.5,
-        ge=0.0,
-        le=1.0,
-        title="Own scale",
-        description="The share of patches that keep about the scale of their image; in "
-        "the others nuclei are scaled to about the model's diameter.",
-        json_schema_extra={"step": 0.1, "advanced": True},
-    )
-    diameter: float | None = Field(
-        default=None,
-        ge=4.0,
-        le=200.0,
-        title="Nuclear diameter",
-        description="The diameter that most nuclei are scaled to for training. Auto is "
-        "that of the model it starts from.",
-        json_schema_extra={"unit": "px", "advanced": True},
-    )
-    validation_share: float = Field(
-        default=0.2,
-        ge=0.05,
-        le=0.5,
-        title="Validation share",
-        description="The share of your nuclei that is held out as the validation set, "
-        "to see whether the model has become better: whole images where there are "
-        "several, else part of the one.",
-        json_schema_extra={"step": 0.05, "advanced": True},
-    )
-    rehearsal: float = Field(
-        default=0.5,
-        ge=0.0,
-        le=0.9,
-        title="Rehearsal",
-        description="The share of patches that come from a small set of other images "
-        "of nuclei in this package, so that the model does not forget them.",
-        json_schema_extra={"step": 0.05, "advanced": True},
-    )
-    blend: float = Field(
-        default=0.6,
-        ge=0.1,
-        le=1.0,
-        title="Blend",
-        description="When a model is trained further, the weights kept are a mix of "
-        "the old and the new ones. 1 keeps only the new ones; less of them forgets "
-        "less of what the old model knew.",
-        json_schema_extra={"step": 0.05, "advanced": True},
-    )
-    weight_decay: float = Field(
-        default=1e-4,
-        ge=0.0,
-        le=1.0,
-        title="Weight decay",
-        description="How strongly large weights are penalised (AdamW).",
-        json_schema_extra={"advanced": True},
-    )
-    ema_momentum: float = Field(
-        default=0.98,
-        ge=0.0,
-        le=0.99999,
-        title="Moving average",
-        description="The weights kept are an exponential moving average of the trained "
-        "ones; closer to 1 averages over more steps, 0 turns it off.",
-        json_schema_extra={"advanced": True},
-    )
-    seed: int = Field(
-        default=1,
-        ge=0,
-        le=2**31 - 1,
-        title="Seed",
-        description="The same seed holds out the same images and gives the same "
-        "patches.",
-        json_schema_extra={"advanced": True},
-    )
+    """The share of your nuclei that is held out as the validation set, to see whether
+    the model has become better: whole images where there are several, else part of the
+    one."""
+
+    rehearsal: float = parameter(0.5, "Rehearsal", 0.0, 0.9, step=0.05, advanced=True)
+    """The share of patches that come from a small set of other images of nuclei in this
+    package, so that the model does not forget them."""
+
+    blend: float = parameter(0.6, "Blend", 0.1, 1.0, step=0.05, advanced=True)
+    """When a model is trained further, the weights kept are a mix of the old and the
+    new ones. 1 keeps only the new ones; less of them forgets less of what the old model
+    knew."""
+
+    weight_decay: float = parameter(1e-4, "Weight decay", 0.0, 1.0, advanced=True)
+    """How strongly large weights are penalised (AdamW)."""
+
+    ema_momentum: float = parameter(0.98, "Moving average", 0.0, 0.99999, advanced=True)
+    """The weights kept are an exponential moving average of the trained ones; closer to
+    1 averages over more steps, 0 turns it off."""
+
+    seed: int = parameter(1, "Seed", 0, 2**31 - 1, advanced=True)
+    """The same seed holds out the same images and gives the same patches."""

@@ -13,6 +13,7 @@ from pydantic import (
     JsonValue,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic_core import ErrorDetails
 
@@ -50,6 +51,15 @@ class Record(BaseModel):
             errors = e.errors(include_url=False)
             text = " ".join(_sentence(type(self), error) for error in errors)
             raise ValueError(printable(text)) from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_computed(cls, values: Any) -> Any:
+        """Leave out what a dump holds besides the fields: it is computed anew."""
+        if not isinstance(values, dict):
+            return values
+        known = cls.model_computed_fields
+        return {name: x for name, x in values.items() if name not in known}
 
     @field_validator("*", mode="before")
     @classmethod

@@ -110,7 +110,6 @@ def _own_letters(axes: str, shape: tuple[int, ...]) -> str:
     return axes.replace("S", "Q" if "C" in axes else "C")
 
 
-@functools.lru_cache(maxsize=256)
 def read_axes(path: Path, shape: tuple[int, ...]) -> str | None:
     """Return what a TIFF file says of the axes of an image that was read from it.
 
@@ -127,10 +126,22 @@ def read_axes(path: Path, shape: tuple[int, ...]) -> str | None:
         A letter for each axis; None if the file says nothing of an image of this
         shape, or cannot be read.
     """
-    import tifffile
-
     if path.suffix.lower() not in TIFF_SUFFIXES:
         return None
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return _read_axes(path, shape, (state.st_mtime_ns, state.st_size, state.st_ino))
+
+
+@functools.lru_cache(maxsize=256)
+def _read_axes(
+    path: Path, shape: tuple[int, ...], version: tuple[int, ...]
+) -> str | None:
+    """Read the axes, once for each `version` of the file."""
+    import tifffile
+
     try:
         with tifffile.TiffFile(path) as tiff:
             series = tiff.series[0]

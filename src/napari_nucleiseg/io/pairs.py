@@ -170,10 +170,10 @@ def find_pairs(
             files = [path.name for path in (*wanted[name], *by_name[name])]
             findings.append(
                 Finding(
-                    "warning",
+                    "error",
                     "ambiguous",
                     f"{', '.join(files)}: one image and one file of labels are wanted "
-                    "for each name. Left out.",
+                    "for each name.",
                     (name,),
                 )
             )
@@ -187,7 +187,7 @@ def find_pairs(
             shown = ", ".join(files[:3]) + (" …" if len(files) > 3 else "")
             text = f"{text}, left out ({len(files)}): {shown}"
             findings.append(Finding("warning", code, text, tuple(left)))
-    if not pairs:
+    if not wanted.keys() & by_name.keys():
         raise ValueError(
             f"No image in {images} has labels in {labels}: of {len(image_files)} and "
             f"{len(label_files)} files no names fit together (X.tif with X.tif, "

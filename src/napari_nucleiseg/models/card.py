@@ -247,7 +247,7 @@ def _format_training(training: dict[str, Any]) -> list[str]:
     if training.get("base"):
         lines.append(f"  started from {training['base']}")
     if training.get("verdict"):
-        verdict = Verdict.from_dict(training["verdict"])
+        verdict = Verdict(**training["verdict"])
         lines += ["  verdict", *(f"    {line}" for line in verdict.text.splitlines())]
     return lines
 

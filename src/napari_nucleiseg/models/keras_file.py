@@ -7,6 +7,7 @@ it is loaded, if it holds more than layers of Keras itself.
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 import zlib
@@ -52,10 +53,32 @@ def check_keras_file(path: Path) -> None:
                     f"{', '.join(names) or 'nothing'}"
                 )
             _check_config(json.loads(archive.read("config.json")))
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as e:
+            _check_weights(archive.read("model.weights.h5"))
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError) as e:
         raise ValueError(f"{path} is no network to train further: {e}.") from e
     except ValueError as e:
         raise ValueError(f"{path} is refused as a network: {e}.") from e
+
+
+def _check_weights(content: bytes) -> None:
+    """Raise ValueError if weights are elsewhere than in the file itself."""
+    import h5py
+
+    with h5py.File(io.BytesIO(content)) as file:
+        waiting: list[h5py.Group] = [file]
+        while waiting:
+            group = waiting.pop()
+            for name in group:
+                kind = group.get(name, getclass=True, getlink=True)
+                if kind is not h5py.HardLink:
+                    raise ValueError(f"its weights have a link, {name!a}")
+                found = group[name]
+                if isinstance(found, h5py.Group):
+                    waiting.append(found)
+                elif not isinstance(found, h5py.Dataset):
+                    raise ValueError(f"its weights have {name!a}, which is no array")
+                elif found.external or found.is_virtual:
+                    raise ValueError(f"its weights {name!a} are in another file")
 
 
 def _check_config(config: Any) -> None:

@@ -139,8 +139,3 @@ class Verdict(Record):
         lines = [self.sentence, f"{'':20}{head:>{width}}{'new':>10}"]
         lines += [f"{a:20}{b:>{width}}{c:>10}" for a, b, c in self.rows()]
         return "\n".join(lines)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Verdict:
-        """Make it from what `model_dump` gives, where ``better`` is found out anew."""
-        return cls(**{name: x for name, x in values.items() if name != "better"})

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 #: What the two-class networks return.
 TWO_CLASSES = ("background", "nucleus")
 
-#: Diameter (pixels) that nuclei are brought to in training where nothing else is said.
-DIAMETER = 20.0
-
 #: Diameters (shares of that of its training) a network copes with as they are: about
 #: what training shows it (see `training.sampler.PatchSampler`); enlarging smaller
 #: nuclei helps.
@@ -59,6 +56,8 @@ class Architecture:
         Where training from scratch starts unless told otherwise.
     channels : int
         Channels it takes.
+    diameter : float
+        Diameter that nuclei are brought to in training unless told otherwise, pixels.
     patch_size : int
         Side of the patches it is trained on unless told otherwise, pixels.
     multiple : int
@@ -87,6 +86,7 @@ class Architecture:
     optimizer: Callable[[float, float], keras.optimizers.Optimizer] = adam
     learning_rate: float = 1e-3
     channels: int = 3
+    diameter: float = 20.0
     patch_size: int = 192
     multiple: int = 32
     tile: int = TILE
@@ -116,6 +116,9 @@ class Architecture:
             return self.builder(pretrained=pretrained, fetch=fetch)
         return self.builder()
 
+
+#: Trained from scratch unless another is asked for.
+DEFAULT_ARCHITECTURE = "generalist"
 
 #: By name, in the order in which they are offered.
 ARCHITECTURES: dict[str, Architecture] = {}

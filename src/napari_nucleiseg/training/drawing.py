@@ -14,7 +14,7 @@ from napari_nucleiseg.training.report import (
 )
 
 if TYPE_CHECKING:
-    from napari_nucleiseg.training.loop import TrainResult
+    from napari_nucleiseg.training.loop import Training
 
 #: Curves and pictures are drawn at most this often while training, seconds.
 DRAW_EVERY = 4.0
@@ -34,29 +34,30 @@ class Drawing:
         self._log = TensorBoardLog(folder / "tensorboard")
         self._last = 0.0
 
-    def epoch(self, result: TrainResult) -> None:
+    def epoch(self, training: Training) -> None:
         """Draw the latest epoch, unless one was drawn just now."""
-        latest = result.history[-1]
+        latest = training.history[-1]
         # What training began with, epoch 0, is logged with the first.
-        for row in result.history if latest["epoch"] == 1 else [latest]:
+        for row in training.history if latest["epoch"] == 1 else [latest]:
             self._log.add(row)
         if time.monotonic() - self._last < DRAW_EVERY:
             return
         self._last = time.monotonic()
-        write_history(self._folder, result.history)
-        if result.latest is not None:
-            pairs = zip(result.crops, result.latest.predicted, strict=True)
+        write_history(self._folder, training.history)
+        if training.latest is not None:
+            pairs = zip(training.crops, training.latest.predicted, strict=True)
             write_panels(
                 self._folder,
                 [(crop.image, crop.labels, found, crop.known) for crop, found in pairs],
                 int(latest["epoch"]),
             )
 
-    def finish(self, result: TrainResult, title: str) -> None:
+    def finish(self, training: Training, title: str) -> None:
         """Draw the whole history, and the report of the best network."""
-        write_history(self._folder, result.history)
-        if result.best is not None:
-            write_report(self._folder, result.crops, result.best.predicted, title=title)
+        write_history(self._folder, training.history)
+        if training.best is not None:
+            found = training.best.predicted
+            write_report(self._folder, training.crops, found, title=title)
 
     def close(self) -> None:
         """Close the log."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -16,11 +15,12 @@ from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.monitor import Monitor, Progress, SilentMonitor
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.core.segment.predictor import NetworkSpec
-from napari_nucleiseg.networks.architectures import Architecture, find_architecture
-from napari_nucleiseg.training.batches import (
-    draw_batches,
-    pixel_accuracy,
+from napari_nucleiseg.networks.architectures import (
+    DEFAULT_ARCHITECTURE,
+    Architecture,
+    find_architecture,
 )
+from napari_nucleiseg.training.batches import draw_batches, pixel_accuracy
 from napari_nucleiseg.training.checkpoint import TrainState
 from napari_nucleiseg.training.sampler import PatchSampler
 from napari_nucleiseg.training.schedule import AVERAGE_EVERY, Average, Schedule
@@ -36,65 +36,20 @@ from napari_nucleiseg.training.validation import (
 VALIDATION_PATCHES = (24, 48)
 
 
-@dataclass
-class TrainResult:
-    """The outcome of training.
-
-    Parameters
-    ----------
-    network : keras.Model
-        The best network seen, by the loss on the validation patches.
-    history : list of dict
-        One row an epoch: ``epoch, minutes, loss, accuracy, val_loss, val_accuracy,
-        val_AP50, val_AP75, val_mean_AP, learning_rate``. Where training started from a
-        network, a row for epoch 0 says how that did.
-    best_epoch : int
-        The epoch that `network` is from, the first of several that are equally good;
-        0 is what training began with.
-    best : Evaluation or None
-        How `network` does on the validation images.
-    first : Evaluation or None
-        How the network that training started from does there.
-    latest : Evaluation or None
-        How the network did after the last epoch.
-    crops : list of Pair
-        The crops of the validation images that are segmented.
-    stopped : bool
-        Whether the monitor ended it early.
-    problem : str
-        Why it ended before its time, if something went wrong.
-    """
-
-    network: keras.Model
-    history: list[dict[str, float]] = field(default_factory=list)
-    best_epoch: int = 0
-    best: Evaluation | None = None
-    first: Evaluation | None = None
-    latest: Evaluation | None = None
-    crops: list[Pair] = field(default_factory=list)
-    stopped: bool = False
-    problem: str = ""
-
-    @property
-    def has_epochs(self) -> bool:
-        """Whether an epoch has ended."""
-        return any(row["epoch"] for row in self.history)
-
-
 def fit_network(
     pairs: Sequence[Pair],
     validation: Sequence[Pair],
     *,
     params: TrainParams | None = None,
     network: keras.Model | None = None,
-    architecture: str = "nuclei",
+    architecture: str = DEFAULT_ARCHITECTURE,
     spec: NetworkSpec | None = None,
     rehearsal: Sequence[Pair] = (),
     resume: tuple[TrainState, Sequence[np.ndarray]] | None = None,
     first: bool = False,
     monitor: Monitor | None = None,
     on_epoch: Callable[[Training, bool], None] | None = None,
-) -> TrainResult:
+) -> Training:
     """Train a network on pairs of image and labels.
 
     The learning rate is warmed up, then follows the schedule; the network kept is the
@@ -128,7 +83,8 @@ def fit_network(
 
     Returns
     -------
-    TrainResult
+    Training
+        With the best network, by the loss on the validation patches.
 
     Raises
     ------
@@ -152,25 +108,46 @@ def fit_network(
         rehearsal,
         params.blend if first else 1.0,
     )
-    result = training.result
     if first:
         monitor.report(Progress("Checking the model to start from", 0, 0))
         training.take_first(note=resume is None)
         if resume is None:
-            monitor.report(Progress("Epoch", 0, params.epochs, result.history[0]))
+            monitor.report(Progress("Epoch", 0, params.epochs, training.history[0]))
     if resume is not None:
         training.restore(*resume)
     try:
         training.run(monitor, on_epoch)
     except FloatingPointError as e:
-        if not result.has_epochs:
+        if not training.has_epochs:
             raise
-        result.problem = str(e)
-    return result
+        training.problem = str(e)
+    return training
 
 
 class Training:
-    """One training, epoch by epoch; use `fit_network`."""
+    """One training, epoch by epoch; use `fit_network`.
+
+    Attributes
+    ----------
+    network : keras.Model
+        What is trained; the best one, once the training has ended.
+    history : list of dict
+        One row an epoch: ``epoch, minutes, loss, accuracy, val_loss, val_accuracy,
+        val_AP50, val_AP75, val_mean_AP, learning_rate``. Where training started from a
+        network, a row for epoch 0 says how that did.
+    best_epoch : int
+        The first of the epochs with the lowest validation loss; 0 is what training
+        began with.
+    best, first, latest : Evaluation or None
+        On the validation images: the best network, the one that training started
+        from, and the one after the last epoch.
+    crops : list of Pair
+        The crops of the validation images that are segmented.
+    stopped : bool
+        Whether the monitor ended it early.
+    problem : str
+        Why it ended before its time, if something went wrong.
+    """
 
     def __init__(
         self,
@@ -222,10 +199,25 @@ class Training:
         network.optimizer.build(network.trainable_variables)
         self.average = Average(network, params.ema_momentum, blend=blend)
         self.schedule = Schedule(params)
-        self.result = TrainResult(network, crops=self._validation.crops)
+        self.history: list[dict[str, float]] = []
+        self.best: Evaluation | None = None
+        self.first: Evaluation | None = None
+        self.latest: Evaluation | None = None
+        self.crops = self._validation.crops
+        self.stopped, self.problem = False, ""
         self.best_weights = network.get_weights()
         self.minutes = 0.0
         self.seconds_per_megapixel = 0.0
+
+    @property
+    def has_epochs(self) -> bool:
+        """Whether an epoch has ended."""
+        return any(row["epoch"] for row in self.history)
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch that the best weights are from."""
+        return self.schedule.best_epoch
 
     def evaluate(self) -> Evaluation:
         """Check the network as it is on the validation images."""
@@ -246,10 +238,10 @@ class Training:
                 ops.convert_to_numpy(v) for v in self.network.optimizer.variables
             ],
             average=self.average.weights,
-            history=self.result.history,
+            history=self.history,
             values={
                 "updates": self.average.updates,
-                "best_epoch": self.result.best_epoch,
+                "best_epoch": self.best_epoch,
                 "minutes": self.minutes,
             },
         )
@@ -257,7 +249,7 @@ class Training:
     def restore(self, state: TrainState, best: Sequence[np.ndarray]) -> None:
         """Go back to a state that was saved, and to the best weights saved by it."""
         self.network.set_weights(list(best))
-        self.result.best = self.evaluate()
+        self.best = self.evaluate()
         self.best_weights = list(best)
         self.network.set_weights(state.weights)
         for variable, value in zip(
@@ -267,26 +259,24 @@ class Training:
         self.average.weights = state.average
         self.average.updates = state.values["updates"]
         self.minutes = state.values["minutes"]
-        self.result.history = state.history
+        self.history = state.history
         self.schedule = Schedule(self.params, state.history)
-        self.result.best_epoch = self.schedule.best_epoch
 
     def take_first(self, *, note: bool) -> None:
         """Check the network before the first epoch, to compare with."""
-        first = self.evaluate()
-        self.result.latest = self.result.first = first
+        self.latest = self.first = self.evaluate()
         if note:
-            row = {"epoch": 0, "minutes": 0.0, **first.row}
+            row = {"epoch": 0, "minutes": 0.0, **self.first.row}
             self.schedule.note(row)
-            self.result.best = first
-            self.result.history.append(row)
+            self.best = self.first
+            self.history.append(row)
 
     def run(
         self, monitor: Monitor, on_epoch: Callable[[Training, bool], None] | None
     ) -> None:
         """Train until the epochs, the time or the patience are used up."""
-        params, result, network = self.params, self.result, self.network
-        done = sum(row["epoch"] > 0 for row in result.history)
+        params, network = self.params, self.network
+        done = sum(row["epoch"] > 0 for row in self.history)
         per_epoch = params.steps_per_epoch
         total = params.epochs * per_epoch
         used, start = self.minutes, time.monotonic()
@@ -319,11 +309,11 @@ class Training:
             monitor.report(Progress("Training", seen, total, {"loss": loss}))
             pixels = (step + 1) * params.batch_size * params.patch_size**2
             self.seconds_per_megapixel = (time.monotonic() - began) / pixels * 1e6
-            result.stopped = monitor.should_stop()
-            network.stop_training = result.stopped or share >= 1
+            self.stopped = monitor.should_stop()
+            network.stop_training = self.stopped or share >= 1
 
         def epoch_ends(index: int, logs: dict[str, Any]) -> None:
-            if result.stopped and result.has_epochs:
+            if self.stopped and self.has_epochs:
                 return  # what is there is what is kept, at once
             monitor.report(Progress("Checking", epoch, params.epochs))
             better = self._check(
@@ -331,7 +321,7 @@ class Training:
             )
             if on_epoch is not None:
                 on_epoch(self, better)
-            monitor.report(Progress("Epoch", epoch, params.epochs, result.history[-1]))
+            monitor.report(Progress("Epoch", epoch, params.epochs, self.history[-1]))
             network.stop_training |= self.schedule.patience_is_out
 
         try:
@@ -356,21 +346,20 @@ class Training:
 
     def _check(self, epoch: int, means: dict[str, float], rate: float) -> bool:
         """Evaluate the average after an epoch; returns whether it is the best."""
-        result = self.result
         current = self.average.swap()
-        latest = result.latest = self.evaluate()
+        self.latest = self.evaluate()
         row = {
             "epoch": epoch,
             "minutes": round(self.minutes, 2),
             **means,
-            **latest.row,
+            **self.latest.row,
             "learning_rate": rate,
         }
-        result.history.append(row)
+        self.history.append(row)
         # AP on so few images varies a lot from epoch to epoch; the loss hardly does.
         better = self.schedule.note(row)
         if better:
-            result.best, result.best_epoch = latest, epoch
+            self.best = self.latest
             self.best_weights = self.network.get_weights()
         self.network.set_weights(current)
         return better

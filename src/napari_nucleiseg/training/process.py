@@ -12,7 +12,6 @@ is gone, it stops too, and keeps the best so far.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import json
 import os
@@ -22,14 +21,13 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 from napari_nucleiseg.core.monitor import Monitor, Progress, SilentMonitor
 from napari_nucleiseg.io.atomic import NotWritten, reason_of
 from napari_nucleiseg.models.registry import MODELS_VARIABLE, models_folder
-from napari_nucleiseg.models.verdict import Verdict
+from napari_nucleiseg.training.outcome import TrainOutcome
 from napari_nucleiseg.training.run_folder import RunFolder
 
 #: Lines of the child's log that are quoted when it ended without a word.
@@ -147,7 +145,7 @@ class TrainingProcess:
             self._process.kill()
         self._process.wait()
 
-    def wait(self, monitor: Monitor | None = None) -> Result | None:
+    def wait(self, monitor: Monitor | None = None) -> TrainOutcome | None:
         """Pass on what the child says until it has ended.
 
         Parameters
@@ -157,7 +155,7 @@ class TrainingProcess:
 
         Returns
         -------
-        Result or None
+        TrainOutcome or None
             None if the child was let go.
 
         Raises
@@ -168,7 +166,7 @@ class TrainingProcess:
             If it ended without one.
         """
         monitor = monitor or SilentMonitor()
-        result: Result | None = None
+        outcome: TrainOutcome | None = None
         failure: str | None = None
         while not self._released:
             if not self._stopping and monitor.should_stop():
@@ -183,8 +181,8 @@ class TrainingProcess:
             if "progress" in said:
                 stage, done, total, metrics = said["progress"]
                 monitor.report(Progress(stage, done, total, metrics))
-            elif "result" in said:
-                result = Result.from_dict(said["result"])
+            elif "outcome" in said:
+                outcome = TrainOutcome(**said["outcome"])
             elif "error" in said:
                 failure = said["error"]
         if self._released:
@@ -196,9 +194,9 @@ class TrainingProcess:
             self._process.stdin.close()
         if failure is not None:
             raise TrainingFailed(failure)
-        if result is None:
+        if outcome is None:
             raise TrainingKilled(self._epitaph(code))
-        return result
+        return outcome
 
     def _epitaph(self, code: int) -> str:
         """Say how a child ended that did not say so itself."""
@@ -222,25 +220,6 @@ class TrainingProcess:
                 f"far is epoch {epochs}): Resume continues from there."
             )
         return f"{why}. No epoch had ended yet, so nothing was saved."
-
-
-@dataclasses.dataclass(frozen=True)
-class Result:
-    """What the child says of a training that ended well; see `TrainOutcome`."""
-
-    kept: bool
-    folder: str
-    verdict: Verdict
-    stopped: bool
-    problem: str
-    epochs: int
-    best_epoch: int
-    picture: str
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Result:
-        """Make it from JSON's dictionary."""
-        return cls(**{**values, "verdict": Verdict.from_dict(values["verdict"])})
 
 
 class _PipeMonitor:
@@ -287,7 +266,6 @@ def main(arguments: list[str] | None = None) -> int:
     run = RunFolder.at(Path(path))
     monitor = _PipeMonitor(_private_output())
     try:
-        from napari_nucleiseg.training.report import panels_path
         from napari_nucleiseg.training.run import execute
 
         outcome = execute(run, monitor)
@@ -295,22 +273,7 @@ def main(arguments: list[str] | None = None) -> int:
         traceback.print_exc()
         monitor.say("error", explain(e, run))
         return 1
-    history = [row for row in outcome.history if row["epoch"]]
-    best = int(min(outcome.history, key=lambda row: row["val_loss"])["epoch"])
-    folder = outcome.model.folder if outcome.model else outcome.run.path
-    monitor.say(
-        "result",
-        {
-            "kept": outcome.model is not None,
-            "folder": str(folder),
-            "verdict": outcome.verdict.model_dump(),
-            "stopped": outcome.stopped,
-            "problem": outcome.problem,
-            "epochs": len(history),
-            "best_epoch": best,
-            "picture": str(panels_path(folder / "report", best)),
-        },
-    )
+    monitor.say("outcome", outcome.model_dump(mode="json"))
     return 0
 
 

@@ -11,8 +11,8 @@ from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.monitor import Monitor, Progress, SilentMonitor
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.io.splits import read_split
-from napari_nucleiseg.models.registry import Model
 from napari_nucleiseg.networks.architectures import ARCHITECTURES, Architecture
+from napari_nucleiseg.training.outcome import TrainOutcome
 from napari_nucleiseg.training.sheets import make_sheets
 
 
@@ -67,7 +67,7 @@ class Recipe:
     stages: tuple[Stage, ...]
     source: str
     license: str
-    architecture: str = "nuclei"
+    architecture: str
 
     def run(
         self,
@@ -80,7 +80,7 @@ class Recipe:
         pretrained: bool = True,
         resume: bool = False,
         monitor: Monitor | None = None,
-    ) -> Model:
+    ) -> TrainOutcome:
         """Train on a data set's ``train`` split and choose by its ``val`` split.
 
         Parameters
@@ -108,7 +108,8 @@ class Recipe:
 
         Returns
         -------
-        Model
+        TrainOutcome
+            Of the last stage.
 
         Raises
         ------
@@ -127,7 +128,7 @@ class Recipe:
         from napari_nucleiseg.training.run import train
 
         own = not isinstance(data, str | os.PathLike) and isinstance(data[0], Pair)
-        model: Model | None = None
+        outcome: TrainOutcome | None = None
         monitor = monitor or SilentMonitor()
         for i in range(first, len(planned)):
             if len(planned) > 1:
@@ -135,9 +136,11 @@ class Recipe:
                 limits = {"epochs": params.epochs, "minutes": params.minutes}
                 given = {k: float(v) for k, v in limits.items() if v is not None}
                 monitor.report(Progress("Stage", i + 1, len(planned), given))
+            pairs, validation = sets[i]
             outcome = train(
-                *sets[i],
+                pairs,
                 output,
+                validation=validation,
                 title=self.title,
                 license="your own" if own else self.license,
                 base=output if i else None,
@@ -153,11 +156,10 @@ class Recipe:
                 resume=resume and i == first,
                 monitor=monitor,
             )
-            model = outcome.model
             if outcome.stopped or outcome.problem:
                 break
-        assert model is not None  # every recipe has a stage, and all are kept
-        return model
+        assert outcome is not None  # every recipe has a stage
+        return outcome
 
     def _plan(
         self, epochs: int | None, minutes: float | None, seed: int | None
@@ -287,7 +289,6 @@ RECIPES = {
                     minutes=240,
                     learning_rate=1e-3,
                     augmentation=0.8,
-                    diameter=26.0,
                     own_scale=0.15,
                     fluorescence=0.3,
                 ),
@@ -329,6 +330,7 @@ RECIPES = {
         ),
         source=DSB2018,
         license="CC0-1.0",
+        architecture="nuclei",
     ),
     "unet": Recipe(
         name="unet",

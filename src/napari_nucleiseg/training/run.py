@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,11 @@ from napari_nucleiseg.core.monitor import Monitor, Progress, SilentMonitor
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.models.registry import DEFAULT_MODEL, Model, find_model
 from napari_nucleiseg.models.verdict import Verdict
-from napari_nucleiseg.networks.architectures import find_architecture
+from napari_nucleiseg.networks.architectures import (
+    DEFAULT_ARCHITECTURE,
+    find_architecture,
+)
+from napari_nucleiseg.training.outcome import TrainOutcome, plain_history
 from napari_nucleiseg.training.rehearsal import rehearsal_pairs
 from napari_nucleiseg.training.run_folder import Order, RunFolder
 from napari_nucleiseg.training.specs import spec_for
@@ -27,45 +30,16 @@ from napari_nucleiseg.training.speed import remember_speed
 
 if TYPE_CHECKING:
     from napari_nucleiseg.training.drawing import Drawing
-    from napari_nucleiseg.training.loop import Training, TrainResult
-
-
-@dataclass(frozen=True)
-class TrainOutcome:
-    """The outcome of a training.
-
-    Parameters
-    ----------
-    model : Model or None
-        The model, in its place; None if it was not better than its base, and waits
-        in `run` to be kept or discarded.
-    verdict : Verdict
-        How it compares with its base on the held-out images.
-    run : RunFolder
-        The training's folder; gone if the model was kept.
-    history : list of dict
-        See `training.TrainResult`.
-    stopped : bool
-        Whether it was ended early by whoever watched it.
-    problem : str
-        What ended it before its time, if something went wrong.
-    """
-
-    model: Model | None
-    verdict: Verdict
-    run: RunFolder
-    history: list[dict[str, float]] = field(default_factory=list)
-    stopped: bool = False
-    problem: str = ""
+    from napari_nucleiseg.training.loop import Training
 
 
 def train(
     pairs: Sequence[Pair],
-    validation: Sequence[Pair] | None,
     output: str | os.PathLike[str],
     *,
+    validation: Sequence[Pair] | None = None,
     base: str | os.PathLike[str] | None = DEFAULT_MODEL,
-    architecture: str = "nuclei",
+    architecture: str = DEFAULT_ARCHITECTURE,
     pretrained: bool = True,
     params: TrainParams | None = None,
     title: str = "",
@@ -84,14 +58,15 @@ def train(
     ----------
     pairs : sequence of Pair
         What to learn from.
-    validation : sequence of Pair or None
-        What to check on, kept apart; None holds out part of `pairs`.
     output : path
         The model folder to write; its last part is the model's name.
+    validation : sequence of Pair, optional
+        The validation set; by default part of `pairs` is held out.
     base : str or path, optional
         Model to start from; None trains from scratch.
     architecture : str
-        Network to build from scratch; see `networks.architectures.ARCHITECTURES`.
+        Network to build if there is no base; see
+        `networks.architectures.ARCHITECTURES`.
     pretrained : bool
         Whether an encoder trained elsewhere is fetched, where the architecture has
         one.
@@ -151,53 +126,6 @@ def train(
     return execute(run, monitor)
 
 
-def train_on_pairs(
-    pairs: Sequence[Pair],
-    output: str | os.PathLike[str],
-    *,
-    base: str | os.PathLike[str] | None = DEFAULT_MODEL,
-    architecture: str | None = None,
-    params: TrainParams | None = None,
-    rehearsal: bool | None = None,
-    pretrained: bool = True,
-    keep_always: bool = False,
-    resume: bool = False,
-    monitor: Monitor | None = None,
-) -> TrainOutcome:
-    """Train on pairs, part of which are held out; see `train`.
-
-    Parameters
-    ----------
-    pairs : sequence of Pair
-        What to learn from and to check on.
-    output, base, params, pretrained, keep_always, resume, monitor
-        See `train`.
-    architecture : str, optional
-        Train a network of this architecture from scratch, whatever the base.
-    rehearsal : bool, optional
-        False mixes no other images in, whatever `params` says.
-
-    Returns
-    -------
-    TrainOutcome
-    """
-    params = params or TrainParams()
-    if rehearsal is False:
-        params = params.replace(rehearsal=0.0)
-    return train(
-        pairs,
-        None,
-        output,
-        base=None if architecture else base,
-        architecture=architecture or "nuclei",
-        pretrained=pretrained,
-        params=params,
-        keep_always=keep_always,
-        resume=resume,
-        monitor=monitor,
-    )
-
-
 def prepare(
     pairs: Sequence[Pair],
     validation: Sequence[Pair] | None,
@@ -229,7 +157,7 @@ def prepare(
             "title": order.title or base.card.title,
         }
     title = changes.pop("title", order.title) or "Trained on your own images"
-    order = Order(**{**vars(order), **changes, "title": title})
+    order = order.replace(**changes, title=title)
     if validation is None:
         pairs, validation = split_validation(
             pairs, order.params.validation_share, order.params.seed
@@ -241,8 +169,7 @@ def prepare(
         "validation_nuclei": sum(known_nuclei(pair).size for pair in validation),
         **order.data,
     }
-    order = Order(**{**vars(order), "data": data})
-    return RunFolder.create(output, order, pairs, validation)
+    return RunFolder.create(output, order.replace(data=data), pairs, validation)
 
 
 def execute(run: RunFolder, monitor: Monitor | None = None) -> TrainOutcome:
@@ -293,7 +220,7 @@ def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
         )
     drawn = Drawing(run.report)
     try:
-        result = fit_network(
+        training = fit_network(
             pairs,
             validation,
             params=order.params,
@@ -313,41 +240,51 @@ def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
     finally:
         drawn.close()
     monitor.report(Progress("Saving the model", 0, 0))
-    verdict = _judge(result, base)
-    drawn.finish(result, f"{order.name}: {order.title}")
+    verdict = _judge(training, base)
+    drawn.finish(training, f"{order.name}: {order.title}")
+    kept = order.keep_always or base is None or verdict.better
+    outcome = TrainOutcome(
+        folder=run.output if kept else run.finished_model,
+        kept=kept,
+        verdict=verdict,
+        history=plain_history(training.history),
+        best_epoch=training.best_epoch,
+        stopped=training.stopped,
+        problem=training.problem,
+    )
     save_network(
         run.finished_model,
-        result,
+        training.network,
+        outcome,
         title=order.title,
         license=order.license,
         params=order.params,
         base=base.card if base else None,
         data=order.data,
         architecture=order.architecture,
-        verdict=verdict,
         report=run.report,
     )
-    model = None
-    if order.keep_always or base is None or verdict.better:
-        model = find_model(run.accept())
-    return TrainOutcome(
-        model, verdict, run, result.history, result.stopped, result.problem
-    )
+    if kept:
+        run.accept()
+    return outcome
 
 
-def _judge(result: TrainResult, base: Model | None) -> Verdict:
+def _judge(training: Training, base: Model | None) -> Verdict:
     """Compare the best network with its base, or with the built-in model."""
     from napari_nucleiseg.models.predictor import load_model
     from napari_nucleiseg.training.validation import score_crops
 
-    assert result.best is not None  # at least one epoch has ended
-    if base is not None and result.first is not None:
-        first, name = result.first.figures, base.card.name
+    assert training.best is not None  # at least one epoch has ended
+    if base is not None and training.first is not None:
+        first, name = training.first.figures, base.card.name
     else:
         name = DEFAULT_MODEL
-        first = score_crops(result.crops, load_model(name))[0]
+        first = score_crops(training.crops, load_model(name))[0]
     return Verdict(
-        new=result.best.figures, base=first, base_name=name, images=len(result.crops)
+        new=training.best.figures,
+        base=first,
+        base_name=name,
+        images=len(training.crops),
     )
 
 
@@ -355,6 +292,6 @@ def _saver(run: RunFolder, drawn: Drawing) -> Callable[[Training, bool], None]:
     def on_epoch(training: Training, better: bool) -> None:
         remember_speed(training.architecture.name, training.seconds_per_megapixel)
         run.save(training.state(), training.best_weights, better=better)
-        drawn.epoch(training.result)
+        drawn.epoch(training)
 
     return on_epoch

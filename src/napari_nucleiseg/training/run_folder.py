@@ -24,7 +24,8 @@ from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.core.record import JsonTable, Record
 from napari_nucleiseg.io.atomic import make_folder, write_whole
 from napari_nucleiseg.models.card import CARD_FILE
-from napari_nucleiseg.models.registry import check_target
+from napari_nucleiseg.models.registry import DEFAULT_MODEL, check_target
+from napari_nucleiseg.networks.architectures import DEFAULT_ARCHITECTURE
 from napari_nucleiseg.training.checkpoint import (
     TrainState,
     load_state,
@@ -76,8 +77,8 @@ class Order(Record):
 
     name: str
     params: TrainParams = Field(default_factory=TrainParams)
-    base: str | None = "nuclei"
-    architecture: str = "nuclei"
+    base: str | None = DEFAULT_MODEL
+    architecture: str = DEFAULT_ARCHITECTURE
     pretrained: bool = True
     title: str = ""
     license: str = "your own"

@@ -13,7 +13,6 @@ from napari_nucleiseg.core.labels.pairs import Pair, median_diameter
 from napari_nucleiseg.core.segment import image as images
 from napari_nucleiseg.core.segment.instances import contact_map, distance_map
 from napari_nucleiseg.core.segment.maps import encode_offset, encode_size
-from napari_nucleiseg.networks.architectures import DIAMETER
 from napari_nucleiseg.training.augmentation import (
     as_fluorescence,
     slope,
@@ -161,7 +160,7 @@ class PatchSampler:
         *,
         channels: int = 3,
         patch_size: int = 192,
-        diameter: float = DIAMETER,
+        diameter: float = 20.0,
         augmentation: float = 1.0,
         own_scale: float = 0.5,
         targets: Sequence[str] = TARGETS[:3],

@@ -5,7 +5,6 @@ Import this module only to train or to export: it loads Keras, and to export Ten
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,14 @@ from napari_nucleiseg.models.registry import (
     find_model,
     save_model,
 )
-from napari_nucleiseg.models.verdict import Verdict
+from napari_nucleiseg.networks.architectures import DEFAULT_ARCHITECTURE
 from napari_nucleiseg.networks.export import (
     halvings,
     round_weights,
     to_keras_file,
     to_lite,
 )
-from napari_nucleiseg.training.loop import TrainResult
+from napari_nucleiseg.training.outcome import TrainOutcome
 from napari_nucleiseg.training.specs import spec_for
 
 
@@ -58,7 +57,8 @@ def load_network(model: str | os.PathLike[str]) -> keras.Model:
 
 def save_network(
     folder: Path,
-    result: TrainResult,
+    network: keras.Model,
+    outcome: TrainOutcome | None = None,
     *,
     title: str,
     params: TrainParams,
@@ -66,8 +66,7 @@ def save_network(
     data: dict[str, Any] | None = None,
     license: str = "your own",
     version: str = "1",
-    architecture: str = "nuclei",
-    verdict: Verdict | None = None,
+    architecture: str = DEFAULT_ARCHITECTURE,
     report: Path | None = None,
 ) -> Model:
     """Write a trained network as a model folder, to run and to train further.
@@ -76,14 +75,14 @@ def save_network(
     ----------
     folder : pathlib.Path
         Where to; its last part is the model's name.
-    result : TrainResult
-        The network (its weights are rounded to half precision) and its history.
+    network : keras.Model
+        Its weights are rounded to half precision.
+    outcome : TrainOutcome, optional
+        How its training ended; by default it was not trained.
     title, base, data, license, version, architecture
         For the card; see `ModelCard`.
     params : TrainParams
         How it was trained.
-    verdict : Verdict, optional
-        How it compares with its base.
     report : pathlib.Path, optional
         Folder with the curves and pictures of the training, to keep with the model.
 
@@ -91,9 +90,9 @@ def save_network(
     -------
     Model
     """
-    round_weights(result.network)
+    round_weights(network)
     spec = spec_for(architecture, params.diameter, base)
-    if spec.multiple % 2 ** halvings(result.network):
+    if spec.multiple % 2 ** halvings(network):
         raise ValueError(f"The network is not of the architecture {architecture!r}.")
     card = ModelCard(
         name=folder.name,
@@ -118,26 +117,23 @@ def save_network(
             "params": params.model_dump(),
             "made_with": f"napari-nucleiseg {napari_nucleiseg.__version__}, "
             f"Keras {keras.__version__} on {keras.backend.backend()}",
-            "best_epoch": result.best_epoch,
-            "stopped_early": result.stopped,
-            "minutes": result.history[-1]["minutes"] if result.history else 0.0,
-            **({"problem": result.problem} if result.problem else {}),
-            **({"verdict": verdict.model_dump()} if verdict else {}),
-            "history": [
-                {
-                    # JSON has no NaN, such as the precision without nuclei is.
-                    name: round(value, 5) if math.isfinite(value) else None
-                    for name, value in row.items()
-                }
-                for row in result.history
-            ],
+            **(_tell(outcome) if outcome else {}),
         },
     )
-    files = {
-        RUN_FILE: to_lite(result.network),
-        TRAIN_FILE: to_keras_file(result.network),
-    }
+    files = {RUN_FILE: to_lite(network), TRAIN_FILE: to_keras_file(network)}
     return save_model(folder, card, files, report=report)
+
+
+def _tell(outcome: TrainOutcome) -> dict[str, Any]:
+    """Return how a training ended, for the card."""
+    return {
+        "best_epoch": outcome.best_epoch,
+        "stopped_early": outcome.stopped,
+        "minutes": outcome.history[-1]["minutes"],
+        **({"problem": outcome.problem} if outcome.problem else {}),
+        "verdict": outcome.verdict.model_dump(),
+        "history": outcome.history,
+    }
 
 
 def _brief(card: ModelCard) -> dict[str, Any]:

@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING
 from napari_nucleiseg.core.segment.instances import InstanceSettings
 from napari_nucleiseg.core.segment.predictor import NetworkSpec
 from napari_nucleiseg.core.segment.size import working_diameter, working_range
-from napari_nucleiseg.networks.architectures import (
-    DIAMETER,
-    KNOWN,
-    find_architecture,
-)
+from napari_nucleiseg.networks.architectures import KNOWN, find_architecture
 
 if TYPE_CHECKING:
     from napari_nucleiseg.models.card import ModelCard
@@ -28,7 +24,7 @@ def spec_for(
         Name of the network's architecture.
     diameter : float, optional
         Nuclear diameter it is trained at, pixels; by default the base's, or
-        `DIAMETER`.
+        its architecture's.
     base : ModelCard, optional
         The model that is trained further: its thresholds are kept and, if it is
         trained at the same diameter, the diameters it is used at.
@@ -38,7 +34,7 @@ def spec_for(
         size, known = base.diameter, base.diameter_range
         working, left = working_diameter(base), working_range(base)
     else:
-        size = diameter or DIAMETER
+        size = diameter or design.diameter
         known, left = _times(size, KNOWN), _times(size, design.left)
         (working, _) = _times(size, (design.best, 1.0))
     return NetworkSpec(

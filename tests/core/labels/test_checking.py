@@ -33,7 +33,7 @@ def test_good_pairs_are_counted_and_nothing_else(crowd):
     assert found.usable
     assert found.nuclei == 133
     assert found.diameter == median_diameter(crowd.labels)
-    assert "133 nuclei in 1 image or plane, 27 px wide" in found.findings[0].text
+    assert "133 nuclei in 1 image or plane, 27\xa0px wide" in found.findings[0].text
 
 
 def test_another_size_than_the_models_is_said(crowd):

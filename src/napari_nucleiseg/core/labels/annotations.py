@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import scipy.ndimage as ndi
@@ -27,6 +28,15 @@ _PLANE = re.compile(r" \[plane [\d, ]+\]$")
 def stack_name(name: str) -> str:
     """Return the name of the image that a pair made by `split_planes` came from."""
     return _PLANE.sub("", name)
+
+
+def drop_single_axes(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return a shape ``(…, y, x)`` without the axes of length 1 before the last two.
+
+    They make no difference to what lies where: (12, 1, y, x) holds as many planes as
+    (12, y, x).
+    """
+    return (*(n for n in shape[:-2] if n != 1), *shape[-2:])
 
 
 def to_labels(labels: np.ndarray, name: str = "") -> np.ndarray:
@@ -126,8 +136,7 @@ def split_planes(
             )
         image = image[..., :3]
     full = image.shape[:-1] if rgb else image.shape
-    # Axes of length 1 in front are no difference: (1, y, x) is one plane.
-    planes, painted = _strip(full), _strip(labels.shape)
+    planes, painted = drop_single_axes(full), drop_single_axes(labels.shape)
     if planes != painted or len(planes) < 2:
         raise ValueError(
             f"Image and labels of {name} must have one shape (…, y, x); received "
@@ -138,16 +147,13 @@ def split_planes(
     masks: list[np.ndarray | None] = [None] * len(labels)
     if known is not None:
         known = np.asarray(known, bool)
-        if _strip(known.shape) not in (planes, planes[-2:]):
+        if drop_single_axes(known.shape) not in (planes, planes[-2:]):
             raise ValueError(
                 f"The annotation mask of {name} must have the labels' shape {planes} "
                 f"or be one plane of it; received {known.shape}."
             )
-        masks = list(
-            np.broadcast_to(known.reshape(_strip(known.shape)), planes).reshape(
-                labels.shape
-            )
-        )
+        known = known.reshape(drop_single_axes(known.shape))
+        masks = list(np.broadcast_to(known, planes).reshape(labels.shape))
     return [
         Pair(
             plane,
@@ -159,13 +165,6 @@ def split_planes(
             image, labels, masks, np.ndindex(planes[:-2]), strict=True
         )
     ]
-
-
-def _strip(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a shape without axes of length 1 in front of the last two."""
-    while len(shape) > 2 and shape[0] == 1:
-        shape = shape[1:]
-    return shape
 
 
 def known_from_paint(labels: np.ndarray, *, rim: float | None = None) -> np.ndarray:

@@ -295,7 +295,7 @@ def _about_all(
             "note",
             "summary",
             f"{_many(nuclei, 'nucleus', 'nuclei')} in {_many(images, 'image')} or "
-            f"plane{'' if images == 1 else 's'}, {width:.0f} px wide (median).",
+            f"plane{'' if images == 1 else 's'}, {_px(width)} wide (median).",
         )
     ]
     low, high = diameter_range
@@ -305,8 +305,8 @@ def _about_all(
             Finding(
                 "note",
                 "size",
-                f"The model was made for nuclei {diameter:.0f} px wide "
-                f"({low:.0f}–{high:.0f}); yours are {width:.0f} px. Images are "
+                f"The model was made for nuclei {_px(diameter)} wide "
+                f"({low:.0f}–{high:.0f}); yours are {_px(width)}. Images are "
                 f"{change} to fit, in training and afterwards.",
             )
         )
@@ -328,6 +328,10 @@ def _painted(nuclei: int, rest: str) -> str:
 
 def _many(n: int, one: str, more: str = "") -> str:
     return f"{n} {one if n == 1 else more or one + 's'}"
+
+
+def _px(length: float) -> str:
+    return f"{length:.0f}\N{NO-BREAK SPACE}px"
 
 
 def _size(shape: Sequence[int]) -> str:

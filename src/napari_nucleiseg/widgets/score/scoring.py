@@ -16,6 +16,7 @@ from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget
 from qtpy.QtWidgets import QTableWidgetItem as Item
 
+from napari_nucleiseg.core.labels.annotations import drop_single_axes
 from napari_nucleiseg.core.monitor import Monitor, Progress, check_cancelled
 from napari_nucleiseg.core.score import fates
 from napari_nucleiseg.core.score import matching as score
@@ -92,7 +93,7 @@ def compare(
     Parameters
     ----------
     truth, prediction : numpy.ndarray
-        ``(…, y, x)`` integer labels of one shape.
+        ``(…, y, x)`` integer labels of one shape, but for axes of length 1.
     by_plane : bool
         A label stands for another nucleus in each plane; else for one in the whole.
     monitor : Monitor
@@ -107,8 +108,12 @@ def compare(
     ValueError
         If the labels do not fit together.
     """
+    shape = prediction.shape
+    truth, prediction = (
+        labels.reshape(drop_single_axes(labels.shape)) for labels in (truth, prediction)
+    )
     steps = None
-    if by_plane:
+    if by_plane and truth.ndim > 2:
         truth, true_step = score.number_by_plane(truth)
         prediction, found_step = score.number_by_plane(prediction)
         steps = {"true": true_step, "predicted": found_step}
@@ -123,7 +128,7 @@ def compare(
         table = _plain_labels(table, steps)
     picture = fates.error_map(truth, prediction, found)
     assert isinstance(figures, dict)
-    return Scored(figures, found.counts(), picture, table)
+    return Scored(figures, found.counts(), picture.reshape(shape), table)
 
 
 def _plain_labels(table: pd.DataFrame, steps: dict[str, int]) -> pd.DataFrame:

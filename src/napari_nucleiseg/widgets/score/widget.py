@@ -12,6 +12,7 @@ from napari.layers import Labels, Layer
 from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
+from napari_nucleiseg.core.labels.annotations import drop_single_axes
 from napari_nucleiseg.core.monitor import Monitor
 from napari_nucleiseg.io.atomic import NotWritten
 from napari_nucleiseg.widgets.score.scoring import (
@@ -178,7 +179,7 @@ class ScoreWidget(JobShell):
         if labels == truth:
             return f"{_TOO_FEW} Now {quoted(labels.name)} is chosen for both."
         shapes = [tuple(full_data(layer).shape) for layer in (labels, truth)]
-        if shapes[0] != shapes[1]:
+        if drop_single_axes(shapes[0]) != drop_single_axes(shapes[1]):
             sizes = [" × ".join(map(str, shape)) for shape in shapes]
             return (
                 f"Both layers must have the same size: {quoted(labels.name)} has "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any
 
 from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, create_widget
@@ -168,6 +169,12 @@ def _control(spec: ParamSpec) -> Any:
     return widget
 
 
+def _short(box: QAbstractSpinBox, value: float) -> str:
+    """Return a number as Qt writes it here, without zeros at its end."""
+    text = box.locale().toString(value, "f", _MANY_DECIMALS)
+    return text.rstrip("0").rstrip(box.locale().decimalPoint())
+
+
 def _number(spec: ParamSpec) -> ValueWidget:
     """Return a control that takes the numbers allowed, and no other."""
     start = spec.start if spec.default is None else spec.default
@@ -184,6 +191,8 @@ def _number(spec: ParamSpec) -> ValueWidget:
         readout.setStyleSheet(f"{readout.styleSheet()} min-width: 40px;")
     elif many:
         widget.adaptive_step = True
+        # Room for seven decimals, and none shown that is not needed: 0.0002.
+        widget.native.textFromValue = partial(_short, widget.native)
     elif isinstance(widget, FloatSpinBox):
         widget.native.setDecimals(1)
     if isinstance(widget.native, QAbstractSpinBox):

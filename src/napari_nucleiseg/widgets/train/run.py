@@ -7,8 +7,8 @@ from collections.abc import Callable
 from qtpy.QtCore import QObject, Signal
 
 from napari_nucleiseg.core.monitor import Monitor, Progress
+from napari_nucleiseg.training.outcome import TrainOutcome
 from napari_nucleiseg.training.process import (
-    Result,
     TrainingKilled,
     TrainingProcess,
     explain,
@@ -32,7 +32,7 @@ class TrainRun(QObject):
 
     prepared = Signal(object)  # the RunFolder
     progressed = Signal(object)  # a Progress
-    learnt = Signal(object, str)  # a Result, and the name of its model
+    learnt = Signal(object, str)  # a TrainOutcome, and the name of its model
     failed = Signal(str)  # what to say
     thrown_away = Signal()
 
@@ -79,7 +79,7 @@ class TrainRun(QObject):
             self._job.quit()
             self._job = self.process = None
 
-    def _work(self, monitor: Monitor) -> Result | None:
+    def _work(self, monitor: Monitor) -> TrainOutcome | None:
         monitor.report(Progress("Preparing the images", 0, 0))
         self.folder = folder = self._prepare(monitor)
         self.prepared.emit(folder)
@@ -101,13 +101,13 @@ class TrainRun(QObject):
         if self.is_running:
             self.progressed.emit(progress)
 
-    def _on_returned(self, result: Result | None) -> None:
-        self._finish(result, None)
+    def _on_returned(self, outcome: TrainOutcome | None) -> None:
+        self._finish(outcome, None)
 
     def _on_errored(self, error: Exception) -> None:
         self._finish(None, error)
 
-    def _finish(self, result: Result | None, error: Exception | None) -> None:
+    def _finish(self, outcome: TrainOutcome | None, error: Exception | None) -> None:
         if not self.is_running:
             return
         self._job = self.process = None
@@ -121,8 +121,8 @@ class TrainRun(QObject):
                 folder.release()
                 folder.discard_if_empty()
             self.failed.emit(_describe(error))
-        elif result is not None and folder is not None:
-            self.learnt.emit(result, folder.output.name)
+        elif outcome is not None and folder is not None:
+            self.learnt.emit(outcome, folder.output.name)
 
 
 def _describe(error: Exception) -> str:

@@ -72,7 +72,7 @@ class Curves(FigureCanvasQTAgg):
         )
 
     def show_rows(self, rows: Sequence[dict[str, float]]) -> None:
-        """Draw the curves of a history; see `training.TrainResult`."""
+        """Draw the curves of a history; see `training.outcome.TrainOutcome`."""
         self.rows = list(rows)
         text = self.palette().color(QPalette.ColorRole.WindowText).name()
         self._figure.set_facecolor("none")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from napari_nucleiseg.core.monitor import Monitor, Progress
-from napari_nucleiseg.training.process import Result, TrainingProcess
+from napari_nucleiseg.training.outcome import TrainOutcome
+from napari_nucleiseg.training.process import TrainingProcess
 from napari_nucleiseg.training.run_folder import RunFolder
 from napari_nucleiseg.widgets.shared.controls import (
     MessageLine,
@@ -250,21 +250,21 @@ class TrainWidget(Shell):
         self.message_line.show()
         self._update()
 
-    def _on_learnt(self, result: Result, name: str) -> None:
+    def _on_learnt(self, outcome: TrainOutcome, name: str) -> None:
         self._show_ended()
-        self.verdict.show_verdict(result.verdict, name)
+        self.verdict.show_verdict(outcome.verdict, name)
         self.verdict.show()
-        self.picture.show_file(Path(result.picture))
-        epochs = f"{result.epochs} epoch{'' if result.epochs == 1 else 's'}"
-        text = f"Trained for {epochs}; the best was epoch {result.best_epoch}. "
-        if result.problem:
-            text += f"It ended early: {result.problem} "
-        if result.kept:
+        self.picture.show_file(outcome.picture)
+        epochs = f"{outcome.epochs} epoch{'' if outcome.epochs == 1 else 's'}"
+        text = f"Trained for {epochs}; the best was epoch {outcome.best_epoch}. "
+        if outcome.problem:
+            text += f"It ended early: {outcome.problem} "
+        if outcome.kept:
             text += f"“{name}” is now among your models."
             self.form.propose_name()
             self._on_models_changed()
         self._say(text)
-        show_info(f"Train a nuclei model: {result.verdict.sentence}")
+        show_info(f"Train a nuclei model: {outcome.verdict.sentence}")
 
     def _on_failed(self, text: str) -> None:
         self._show_ended()
