@@ -147,11 +147,11 @@ def test_axes_of_length_1_make_no_difference(tmp_path):
     """Labels found in (time, channel, y, x) with one channel; the truth has none."""
     labels = np.zeros((3, 20, 20), np.uint16)
     labels[:, 2:8, 2:8] = 1
-    for folder, shape in (("truth", (3, 20, 20)), ("found", (3, 1, 20, 20))):
-        (tmp_path / folder).mkdir()
-        tifffile.imwrite(tmp_path / folder / "a.tif", labels.reshape(shape))
-    done = run(
-        "score", "--labels", tmp_path / "truth", "--predictions", tmp_path / "found"
-    )
+    truth, found = tmp_path / "truth", tmp_path / "found"
+    for folder, shape in ((truth, (3, 20, 20)), (found, (3, 1, 20, 20))):
+        folder.mkdir()
+        data = labels.reshape(shape)
+        tifffile.imwrite(folder / "a.tif", data, photometric="minisblack")
+    done = run("score", "--labels", truth, "--predictions", found)
     assert done.status == 0, done.err
     assert "AP at IoU 0.50" in done.out

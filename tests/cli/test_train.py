@@ -119,7 +119,7 @@ def test_the_outcome_as_json(folder, engine, own_models):
         (["--images", "HERE", "--recipe", "unet", "--keep"], "is always kept"),
         (
             ["--images", "HERE", "--recipe", "unet", "--no-pretrained"],
-            "--no-pretrained has nothing to leave out",
+            "--no-pretrained does not apply",
         ),
         (["--images", "HERE", "--resume"], "holds no training to resume"),
     ],

@@ -55,7 +55,7 @@ def test_a_training_is_resumed_the_way_it_began(engine, folder, own_models):
     interrupted_run(own_models / "mine", data={"recipe": "unet"})
     done = run("train", "--output", "mine", "--resume")
     assert done.status == 2
-    assert "was begun by --recipe unet; --resume needs the same" in done.err
+    assert "was started by --recipe unet; --resume needs the same" in done.err
     argv = ("--recipe", "unet", "--resume", "--images", folder)
     assert run("train", "--output", "mine", *argv).status == 0
     assert engine.calls[0]["resume"]

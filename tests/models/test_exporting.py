@@ -146,7 +146,7 @@ def refused(file, own_models, match):
 )
 def test_nothing_is_written_outside(parts, tmp_path, own_models, name):
     file = packed(tmp_path / "a.nucleiseg", {**parts, name: b"evil"})
-    refused(file, own_models, "cannot be imported. It has a file with the odd name")
+    refused(file, own_models, "cannot be imported. It has a file with the invalid name")
 
 
 def test_links_are_refused(parts, tmp_path, own_models):

@@ -77,12 +77,13 @@ def saved_tiny(tmp_path_factory):
     import keras
 
     from napari_nucleiseg.networks.generalist import build_unet
+    from napari_nucleiseg.training.run_folder import Order
     from napari_nucleiseg.training.saving import save_network
 
     keras.utils.set_random_seed(0)
     folder = tmp_path_factory.mktemp("saved") / "tiny"
     network = build_unet(filters=(4, 8))
-    save_network(folder, network, title="Tiny", params=TrainParams())
+    save_network(folder, network, Order(name="tiny", title="Tiny"))
     return folder
 
 

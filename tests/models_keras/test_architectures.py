@@ -21,6 +21,7 @@ from napari_nucleiseg.networks.architectures import (
 from napari_nucleiseg.networks.export import round_weights, to_lite
 from napari_nucleiseg.networks.losses import two_class_loss
 from napari_nucleiseg.networks.unet import build_plain_unet
+from napari_nucleiseg.training.run_folder import Order
 from napari_nucleiseg.training.saving import load_network, save_network
 
 MOBILE = ARCHITECTURES["unet-mobilenetv2"]
@@ -305,14 +306,12 @@ def test_what_runs_is_what_was_trained(name, frozen, tile):
     assert np.abs(run_lite(to_lite(network), tile) - maps).max() <= 1e-4
 
 
-def test_a_saved_mobilenet_runs_at_any_size(tmp_path, quick):
+def test_a_saved_mobilenet_runs_at_any_size(tmp_path):
     network = MOBILE.build(pretrained=False)
     model = save_network(
         tmp_path / "mobile",
         network,
-        title="On MobileNetV2",
-        params=quick,
-        architecture=MOBILE.name,
+        Order(name="mobile", title="On MobileNetV2", architecture=MOBILE.name),
     )
     predictor = load_model(model.folder)
     for side in (32, 96):
@@ -321,7 +320,7 @@ def test_a_saved_mobilenet_runs_at_any_size(tmp_path, quick):
         assert np.allclose(found, network.predict_on_batch(tile)[..., 1], atol=1e-3)
 
 
-def test_a_two_class_model_segments_and_can_be_trained_on(tmp_path, quick, pairs, tile):
+def test_a_two_class_model_segments_and_can_be_trained_on(tmp_path, pairs, tile):
     network = build_plain_unet(filters=(4, 8))
     # Dark is background, bright is nucleus: a network that needs no training.
     for layer in network.layers:
@@ -338,9 +337,7 @@ def test_a_two_class_model_segments_and_can_be_trained_on(tmp_path, quick, pairs
     model = save_network(
         tmp_path / "two",
         network,
-        title="Two classes",
-        params=quick,
-        architecture="unet",
+        Order(name="two", title="Two classes", architecture="unet"),
     )
     assert model.card.maps == TWO_CLASSES
     assert model.card.multiple == 16

@@ -1,11 +1,11 @@
 import numpy as np
 
-from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.core.segment.confidence import Calibration
 from napari_nucleiseg.io.sample_data import SAMPLES
 from napari_nucleiseg.models.predictor import complete_maps, load_model
 from napari_nucleiseg.models.registry import find_model
 from napari_nucleiseg.networks.generalist import build_unet
+from napari_nucleiseg.training.run_folder import Order
 from napari_nucleiseg.training.saving import load_network, save_network
 
 
@@ -23,7 +23,7 @@ def test_what_runs_is_what_was_trained(record_property, tile_of):
 
 def test_a_saved_network_runs_as_it_was(tiny, tmp_path, tile):
     folder = tmp_path / "tiny"
-    save_network(folder, tiny, title="Tiny", params=TrainParams())
+    save_network(folder, tiny, Order(name="tiny", title="Tiny"))
     predictor = load_model(folder)
     assert predictor.spec.multiple == 32
     for part in (tile, tile[:, :32, :64]):
@@ -36,13 +36,8 @@ def test_a_saved_network_runs_as_it_was(tiny, tmp_path, tile):
 def test_a_model_that_goes_on_from_another_takes_its_calibration(tiny, tmp_path):
     weights = {"sureness": 1.0, "contact": -2.0, "shallowness": -3.0, "excess": 0.0}
     base = find_model().card.replace(calibration=Calibration(2.0, weights))
-    saved = save_network(
-        tmp_path / "mine",
-        tiny,
-        title="Mine",
-        params=TrainParams(),
-        base=base,
-    )
+    order = Order(name="mine", title="Mine")
+    saved = save_network(tmp_path / "mine", tiny, order, base=base)
     assert find_model(saved.folder).card.calibration == base.calibration
 
 

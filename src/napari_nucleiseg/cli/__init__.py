@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Arguments; those of the process if not given.
     """
     args = build_parser().parse_args(argv)
-    # What the reader of a damaged file remarks on the way is in the error it raises.
+    # What tifffile logs of a damaged file is in the error that it raises, too.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     try:
         with ending_on_sigterm():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_nucleiseg.cli.options import add_size_limit, folder_path
 from napari_nucleiseg.cli.terminal import complain
@@ -37,7 +37,11 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 
 
 def _score(args: argparse.Namespace) -> int:
-    from napari_nucleiseg.core.score.matching import score_image, summarise
+    from napari_nucleiseg.core.score.matching import (
+        format_summary,
+        score_image,
+        summarise,
+    )
     from napari_nucleiseg.io.pairs import find_label_files
 
     truths = find_label_files(args.labels)
@@ -77,7 +81,7 @@ def _score(args: argparse.Namespace) -> int:
         }
         print(json.dumps({**summary, "per_image": per_image}, indent=1))
     else:
-        print(format_score(summary))
+        print(format_summary(summary))
     return 1 if failed else 0
 
 
@@ -94,29 +98,3 @@ def _read_one(files: list[Path], max_megapixels: float) -> np.ndarray:
         return to_labels(found.reshape(drop_single_axes(found.shape)), files[0].stem)
     except (OSError, ValueError, MemoryError) as e:
         raise ValueError(f"{files[0]}: {reason_of(e)}") from e
-
-
-def format_score(summary: dict[str, Any]) -> str:
-    """Return the figures of `core.score.matching.summarise` as a table."""
-    mean, pooled = summary["per_image_mean"], summary["pooled"]
-    lines = [
-        f"{summary['images']} images, {summary['nuclei']} true nuclei, "
-        f"{summary['predicted']} found",
-        f"{'':22}{'per-image mean':>16}{'pooled':>10}",
-    ]
-
-    def row(label: str, a: float, b: float) -> None:
-        lines.append(f"{label:22}{a:16.3f}{b:10.3f}")
-
-    for threshold in mean["AP"]:
-        row(f"AP at IoU {threshold}", mean["AP"][threshold], pooled["AP"][threshold])
-    row("AP, mean over IoU", mean["mean_AP"], pooled["mean_AP"])
-    for key, label in (
-        ("precision", "precision at IoU 0.50"),
-        ("recall", "recall at IoU 0.50"),
-        ("F1", "F1 at IoU 0.50"),
-        ("pixel_accuracy", "pixel accuracy"),
-        ("pixel_IoU", "pixel IoU"),
-    ):
-        row(label, mean[key], pooled[key])
-    return "\n".join(lines)

@@ -152,7 +152,7 @@ def _plan(args: argparse.Namespace, output: Path, run: RunFolder) -> _Order:
         by = earlier.data.get("recipe")
         if by != args.recipe:
             raise ValueError(
-                f"the training in {run.path} was begun "
+                f"the training in {run.path} was started "
                 + (f"by --recipe {by}" if by else "without --recipe")
                 + "; --resume needs the same"
             )
@@ -175,8 +175,8 @@ def _plan_recipe(args: argparse.Namespace) -> tuple[Recipe, TrainParams]:
     recipe, given = find_recipe(args.recipe), given_options(args, TrainParams)
     if args.no_pretrained and not find_architecture(recipe.architecture).pretrained:
         raise ValueError(
-            f"the recipe {recipe.name} starts from no weights learnt elsewhere, so "
-            "--no-pretrained has nothing to leave out"
+            f"the recipe {recipe.name} uses no pretrained weights, so "
+            "--no-pretrained does not apply"
         )
     shared = {name: value for name, value in given.items() if name in _OF_RUNS}
     # None can only be said to each stage: to `Recipe.run` it means the stage's own.

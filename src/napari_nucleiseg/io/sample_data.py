@@ -7,6 +7,7 @@ trained on.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,31 +94,10 @@ def _layer(name: str) -> list[tuple[np.ndarray, dict[str, Any], str]]:
     return [(sample.image, settings, "image")]
 
 
-def crowded() -> list[tuple[np.ndarray, dict[str, Any], str]]:
-    """Return crowded fluorescent nuclei as napari layer data."""
-    return _layer("crowded")
-
-
-def small() -> list[tuple[np.ndarray, dict[str, Any], str]]:
-    """Return small fluorescent nuclei as napari layer data."""
-    return _layer("small")
-
-
-def large() -> list[tuple[np.ndarray, dict[str, Any], str]]:
-    """Return large fluorescent nuclei as napari layer data."""
-    return _layer("large")
-
-
-def tissue() -> list[tuple[np.ndarray, dict[str, Any], str]]:
-    """Return stained tissue as napari layer data."""
-    return _layer("tissue")
-
-
-def smear() -> list[tuple[np.ndarray, dict[str, Any], str]]:
-    """Return a cell smear in brightfield as napari layer data."""
-    return _layer("smear")
-
-
-def fields() -> list[tuple[np.ndarray, dict[str, Any], str]]:
-    """Return a stack of fluorescence fields as napari layer data."""
-    return _layer("fields")
+#: For napari's menu: each returns layer data.
+crowded = partial(_layer, "crowded")
+small = partial(_layer, "small")
+large = partial(_layer, "large")
+tissue = partial(_layer, "tissue")
+smear = partial(_layer, "smear")
+fields = partial(_layer, "fields")

@@ -167,7 +167,10 @@ class ModelCard(Record):
             state = path.stat()
             # A pipe would keep us waiting for ever.
             if not stat.S_ISREG(state.st_mode) or state.st_size > MOST_CARD_BYTES:
-                raise ValueError(f"{path} is no plain file, or one of absurd size.")
+                raise ValueError(
+                    f"{path} must be a regular file of at most "
+                    f"{MOST_CARD_BYTES >> 20} MB."
+                )
             return cls.parse(path.read_bytes(), str(path))
         except FileNotFoundError as e:
             raise ValueError(f"{folder} is not a model: it has no {CARD_FILE}.") from e

@@ -287,7 +287,7 @@ def _unpack(file: Path, folder: Path) -> ModelCard:
 
 
 def _check_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Return the files in an archive; raise ValueError at the first odd one."""
+    """Return the files in an archive; raise ValueError at the first that is refused."""
     members: dict[str, zipfile.ZipInfo] = {}
     total, seen = 0, set()
     infos = archive.infolist()
@@ -300,7 +300,7 @@ def _check_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         kind = stat.S_IFMT(info.external_attr >> 16)
         total += info.file_size
         if not _is_plain(name):
-            raise ValueError(f"It has a file with the odd name {name!r}.")
+            raise ValueError(f"It has a file with the invalid name {name!r}.")
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise ValueError(f"{name!r} in it is a link, or no plain file.")
         if info.flag_bits & 1 or info.compress_type not in _PACKINGS:
@@ -330,7 +330,7 @@ def _check_card(
     """Return the card in an archive, which must name all that is there."""
     member = members.get(CARD_FILE)
     if member is None or member.file_size > MOST_CARD_BYTES:
-        raise ValueError(f"It has no {CARD_FILE}, or one of absurd size.")
+        raise ValueError(f"It has no {CARD_FILE}, or one that is too large.")
     card = ModelCard.parse(archive.read(member), f"The {CARD_FILE} in it")
     for name in members:
         of_report = name.startswith(f"{REPORT_FOLDER}/")

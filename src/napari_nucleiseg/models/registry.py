@@ -102,7 +102,7 @@ def find_model(
     ------
     ValueError
         If there is no such model (the message lists those there are), or a file of
-        it is missing or not the one its card speaks of.
+        it is missing or not the one in its card.
     """
     found = _look_up(model)
     if check:
@@ -209,7 +209,7 @@ def _current_hash(path: Path) -> str:
 
 
 def check_files(model: Model) -> None:
-    """Check that a model's files are there, and are those its card speaks of.
+    """Check that a model's files are there, and are those that its card names.
 
     A file found sound is read again only when it has changed.
 

@@ -247,7 +247,7 @@ class Training:
         )
 
     def restore(self, state: TrainState, best: Sequence[np.ndarray]) -> None:
-        """Go back to a state that was saved, and to the best weights saved by it."""
+        """Restore a saved state, and the best weights saved with it."""
         self.network.set_weights(list(best))
         self.best = self.evaluate()
         self.best_weights = list(best)

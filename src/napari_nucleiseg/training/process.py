@@ -2,9 +2,9 @@
 
 TensorFlow and a napari window crash each other where Mesa draws the window, so a
 window never trains in its own process. What is to be done lies in a folder
-(`run_folder`); the child is given its path, and says how it fares in lines of JSON on a
-pipe. On its standard input it is told to stop; if that ends because whoever started it
-is gone, it stops too, and keeps the best so far.
+(`run_folder`); the child is given its path, and reports in lines of JSON on a pipe. On
+its standard input it is told to stop; if that ends because whoever started it is gone,
+it stops too, and keeps the best so far.
 
     python -m napari_nucleiseg.training.process FOLDER
 """
@@ -30,7 +30,7 @@ from napari_nucleiseg.models.registry import MODELS_VARIABLE, models_folder
 from napari_nucleiseg.training.outcome import TrainOutcome
 from napari_nucleiseg.training.run_folder import RunFolder
 
-#: Lines of the child's log that are quoted when it ended without a word.
+#: Lines of the child's log that are quoted when it ended without a message.
 _QUOTED = 3
 
 #: What the child's environment has besides ours. Keras must run on TensorFlow, whatever

@@ -55,7 +55,7 @@ class Recipe:
     name, title : str
         Its name, and what the model that comes out is for.
     stages : tuple of Stage
-        One after the other, each going on from what the one before left.
+        One after the other; each starts from the model of the one before.
     source, license : str
         What the data set is, and the licence of the weights, for the card.
     architecture : str
@@ -97,10 +97,9 @@ class Recipe:
         seed : int, optional
             Instead of the recipe's.
         pretrained : bool
-            Whether an encoder trained elsewhere is fetched, where the network has
-            one.
+            Whether pretrained weights are downloaded, where the network has some.
         resume : bool
-            Go on with a run of this recipe to this output that was interrupted.
+            Resume an interrupted run of this recipe to this output.
         monitor : Monitor, optional
             See `training.run.train`; of several stages, it is told when each begins
             (``"Stage"``, with its limits). If it asks to stop, the stages that
@@ -124,7 +123,7 @@ class Recipe:
         output = Path(output).resolve()  # or it could be taken for a model's name
         first = self._stage_to_resume(output) if resume else 0
         sets = self._sets(data, planned)
-        # Late, for a mistyped folder shall not wait for what it imports.
+        # Late: a mistyped folder is reported before Keras is imported.
         from napari_nucleiseg.training.run import train
 
         own = not isinstance(data, str | os.PathLike) and isinstance(data[0], Pair)
@@ -197,7 +196,7 @@ class Recipe:
             ]
         from napari_nucleiseg.core.labels.holdout import split_validation
 
-        # Once: what one stage has learnt from must not be held out of the next.
+        # Once: what one stage learns from must not be in the next one's validation set.
         params = planned[0].params
         pairs = [pair for pair in data if isinstance(pair, Pair)]
         return [split_validation(pairs, params.validation_share, params.seed)] * len(
@@ -212,7 +211,7 @@ class Recipe:
         stage = data.get("stage", 0)
         if data.get("recipe") != self.name or not 1 <= stage <= len(self.stages):
             raise ValueError(
-                f"The training that waits at {output} is not one of the recipe "
+                f"The interrupted training at {output} is not one of the recipe "
                 f"{self.name!r}; it is of {data.get('recipe') or 'no recipe'!r}."
             )
         return stage - 1

@@ -20,7 +20,7 @@ import numpy as np
 
 from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.score import pixels
-from napari_nucleiseg.core.score.matching import score_image, summarise
+from napari_nucleiseg.core.score.matching import format_summary, score_image, summarise
 from napari_nucleiseg.io.atomic import NotWritten, make_folder, write_whole
 from napari_nucleiseg.training.plots import draw_confusion, draw_curves, draw_panels
 
@@ -265,37 +265,14 @@ def write_report(
             *([title, ""] if title else []),
             pixels.format_report(by_pixel, matrix),
             "",
-            *_format_nuclei(nuclei),
+            format_summary(nuclei),
+            "",
+            "Pixels are right or wrong one by one, and most are easy background. AP",
+            "asks nucleus by nucleus: two that were merged, or one that was split, are",
+            "wrong, though nearly all of their pixels are right.",
         ]
     )
     _write_text(folder / "report.txt", text + "\n")
     _write_text(folder / "report.json", json.dumps(values, indent=1) + "\n")
     _write(folder / "confusion_matrix.png", draw_confusion(matrix).savefig)
     return values
-
-
-def _format_nuclei(figures: Mapping[str, Any]) -> list[str]:
-    mean, pooled = figures["per_image_mean"], figures["pooled"]
-    rows = [
-        (f"AP at IoU {t}", mean["AP"][t], pooled["AP"][t])
-        for t in ("0.50", "0.75", "0.90")
-    ]
-    rows += [
-        (label, mean[key], pooled[key])
-        for label, key in (
-            ("mean AP 0.50-0.95", "mean_AP"),
-            ("precision at 0.50", "precision"),
-            ("recall at 0.50", "recall"),
-            ("F1 at 0.50", "F1"),
-        )
-    ]
-    return [
-        f"{'nuclei':24}{'mean of images':>16}{'all together':>16}",
-        *(f"{label:24}{a:16.4f}{b:16.4f}" for label, a, b in rows),
-        "",
-        f"{figures['nuclei']} true and {figures['predicted']} predicted nuclei in "
-        f"{figures['images']} images.",
-        "Pixels are right or wrong one by one, and most are easy background. AP asks",
-        "nucleus by nucleus: two that were merged, or one that was split, are wrong,",
-        "though nearly all of their pixels are right.",
-    ]

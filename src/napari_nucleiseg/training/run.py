@@ -68,8 +68,7 @@ def train(
         Network to build if there is no base; see
         `networks.architectures.ARCHITECTURES`.
     pretrained : bool
-        Whether an encoder trained elsewhere is fetched, where the architecture has
-        one.
+        Whether pretrained weights are downloaded, where the architecture has some.
     params : TrainParams, optional
         How to train.
     title, license : str
@@ -205,6 +204,7 @@ def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
     monitor.report(Progress("Starting Keras", 0, 0))
     # Everything wrong with the base is said before Keras takes its seconds.
     base = None if order.base is None else find_model(order.base)
+    card = base.card if base else None
     pairs, validation = run.pairs()
     resume = run.load() if run.can_resume else None
 
@@ -226,11 +226,7 @@ def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
             params=order.params,
             network=network,
             architecture=order.architecture,
-            spec=spec_for(
-                order.architecture,
-                order.params.diameter,
-                base.card if base else None,
-            ),
+            spec=spec_for(order.architecture, order.params.diameter, card),
             rehearsal=rehearsal_pairs() if order.params.rehearsal else (),
             resume=resume,
             first=base is not None,
@@ -255,13 +251,9 @@ def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
     save_network(
         run.finished_model,
         training.network,
+        order,
         outcome,
-        title=order.title,
-        license=order.license,
-        params=order.params,
-        base=base.card if base else None,
-        data=order.data,
-        architecture=order.architecture,
+        base=card,
         report=run.report,
     )
     if kept:

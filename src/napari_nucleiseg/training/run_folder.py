@@ -57,16 +57,15 @@ class Order(Record):
     Parameters
     ----------
     name : str
-        Of the model that is to come out.
+        Of the model to be made.
     params : TrainParams
         How to train.
     base : str or None
-        Model (name or folder) to go on from; None from scratch.
+        Model (name or folder) to start from; None from scratch.
     architecture : str
-        Network to build from scratch.
+        Network to build if there is no base.
     pretrained : bool
-        Whether an encoder trained elsewhere is to be fetched, where the architecture
-        has one.
+        Whether pretrained weights are downloaded, where the architecture has some.
     title, license : str
         For the model's card.
     data : dict

@@ -12,7 +12,6 @@ from typing import Any
 import keras
 
 import napari_nucleiseg
-from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.models.card import ModelCard
 from napari_nucleiseg.models.keras_file import check_keras_file
 from napari_nucleiseg.models.registry import (
@@ -22,7 +21,6 @@ from napari_nucleiseg.models.registry import (
     find_model,
     save_model,
 )
-from napari_nucleiseg.networks.architectures import DEFAULT_ARCHITECTURE
 from napari_nucleiseg.networks.export import (
     halvings,
     round_weights,
@@ -30,6 +28,7 @@ from napari_nucleiseg.networks.export import (
     to_lite,
 )
 from napari_nucleiseg.training.outcome import TrainOutcome
+from napari_nucleiseg.training.run_folder import Order
 from napari_nucleiseg.training.specs import spec_for
 
 
@@ -58,15 +57,10 @@ def load_network(model: str | os.PathLike[str]) -> keras.Model:
 def save_network(
     folder: Path,
     network: keras.Model,
+    order: Order,
     outcome: TrainOutcome | None = None,
     *,
-    title: str,
-    params: TrainParams,
     base: ModelCard | None = None,
-    data: dict[str, Any] | None = None,
-    license: str = "your own",
-    version: str = "1",
-    architecture: str = DEFAULT_ARCHITECTURE,
     report: Path | None = None,
 ) -> Model:
     """Write a trained network as a model folder, to run and to train further.
@@ -77,12 +71,12 @@ def save_network(
         Where to; its last part is the model's name.
     network : keras.Model
         Its weights are rounded to half precision.
+    order : Order
+        What its training was asked to do.
     outcome : TrainOutcome, optional
-        How its training ended; by default it was not trained.
-    title, base, data, license, version, architecture
-        For the card; see `ModelCard`.
-    params : TrainParams
-        How it was trained.
+        How that ended; by default it was not trained.
+    base : ModelCard, optional
+        Of the model that it started from.
     report : pathlib.Path, optional
         Folder with the curves and pictures of the training, to keep with the model.
 
@@ -91,30 +85,32 @@ def save_network(
     Model
     """
     round_weights(network)
-    spec = spec_for(architecture, params.diameter, base)
+    spec = spec_for(order.architecture, order.params.diameter, base)
     if spec.multiple % 2 ** halvings(network):
-        raise ValueError(f"The network is not of the architecture {architecture!r}.")
+        raise ValueError(
+            f"The network is not of the architecture {order.architecture!r}."
+        )
     card = ModelCard(
         name=folder.name,
-        title=title,
-        version=version,
-        license=license,
+        title=order.title,
+        version="1",
+        license=order.license,
         channels=spec.channels,
         diameter=spec.diameter,
         diameter_range=spec.diameter_range,
         working_diameter=spec.working_diameter,
         working_range=spec.working_range,
         maps=spec.maps,
-        architecture=architecture,
+        architecture=order.architecture,
         multiple=spec.multiple,
         thresholds=spec.settings,
         calibration=base.calibration if base else None,
-        data=data or {},
+        data=order.data,
         training={
             "base": base and base.name,
-            # What the base went through, and where it came from, is kept.
+            # The history of the base is kept.
             "before": [*base.training.get("before", []), _brief(base)] if base else [],
-            "params": params.model_dump(),
+            "params": order.params.model_dump(),
             "made_with": f"napari-nucleiseg {napari_nucleiseg.__version__}, "
             f"Keras {keras.__version__} on {keras.backend.backend()}",
             **(_tell(outcome) if outcome else {}),

@@ -7,7 +7,7 @@ from scipy.sparse import coo_array
 
 from napari_nucleiseg.core.score.matching import (
     THRESHOLDS,
-    iou_matrix,
+    find_overlaps,
     match,
     number_by_plane,
     score_image,
@@ -138,7 +138,7 @@ def test_agrees_with_brute_force(truth, found):
             for t in numbers[0]
         ]
     ).reshape(len(numbers[0]), len(numbers[1]))
-    assert np.allclose(iou_matrix(truth, found)[0].toarray(), iou)
+    assert np.allclose(find_overlaps(truth, found).iou().toarray(), iou)
     assert (score.true, score.predicted) == iou.shape
     assert score.matched == tuple(most_pairs(iou >= t) for t in THRESHOLDS)
     assert score.pixels[0] == ((truth > 0) & (found > 0)).sum()

@@ -135,7 +135,7 @@ def test_a_fit_needs_nuclei_of_both_sorts():
     features, _, _ = make_nuclei(np.random.default_rng(4), 5)
     with pytest.raises(ValueError, match="received 5 true ones and 0 false"):
         fit_calibration(features, np.ones(5, bool))
-    with pytest.raises(ValueError, match="4 figures for each of 5 nuclei"):
+    with pytest.raises(ValueError, match="4 features of each of 5 nuclei"):
         fit_calibration(features[:, :3], np.arange(5) > 2)
 
 

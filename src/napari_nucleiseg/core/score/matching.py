@@ -12,8 +12,9 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -169,27 +170,6 @@ def find_overlaps(
     )
 
 
-def iou_matrix(
-    truth: np.ndarray, prediction: np.ndarray
-) -> tuple[coo_array, np.ndarray, np.ndarray]:
-    """Return the IoU of every overlapping pair of nuclei.
-
-    Parameters
-    ----------
-    truth, prediction : numpy.ndarray
-        Integer labels of one shape, 0 is background.
-
-    Returns
-    -------
-    iou : scipy.sparse.coo_array
-        ``(n_true, n_predicted)`` float64; pairs that do not overlap are not stored.
-    true_ids, predicted_ids : numpy.ndarray
-        The label of each row and column.
-    """
-    found = find_overlaps(truth, prediction)
-    return found.iou(), found.true_ids, found.predicted_ids
-
-
 def match(iou: coo_array, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """Match rows to columns one to one so that as many pairs as can be pass.
 
@@ -313,6 +293,31 @@ def summarise(scores: Sequence[ImageScore]) -> dict[str, object]:
         "per_image_mean": _mean(_figures(s) for s in scores),
         "pooled": _figures(total),
     }
+
+
+def format_summary(summary: Mapping[str, Any]) -> str:
+    """Return what `summarise` returns as a table, for a terminal."""
+    mean, pooled = summary["per_image_mean"], summary["pooled"]
+    rows = [(f"AP at IoU {t}", mean["AP"][t], pooled["AP"][t]) for t in mean["AP"]]
+    rows += [
+        (label, mean[key], pooled[key])
+        for label, key in (
+            ("AP, mean over IoU", "mean_AP"),
+            ("precision at IoU 0.50", "precision"),
+            ("recall at IoU 0.50", "recall"),
+            ("F1 at IoU 0.50", "F1"),
+            ("pixel accuracy", "pixel_accuracy"),
+            ("pixel IoU", "pixel_IoU"),
+        )
+    ]
+    return "\n".join(
+        [
+            f"{summary['images']} images, {summary['nuclei']} true nuclei, "
+            f"{summary['predicted']} found",
+            f"{'':22}{'per-image mean':>16}{'pooled':>10}",
+            *(f"{label:22}{a:16.3f}{b:10.3f}" for label, a, b in rows),
+        ]
+    )
 
 
 def _figures(score: ImageScore) -> dict[str, object]:

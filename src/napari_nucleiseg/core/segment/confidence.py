@@ -2,7 +2,7 @@
 
 The mean of a nucleus's own nucleus map says how sure the network is of its pixels,
 but not whether its outline is right: pieces of a nucleus, and two in one, are made of
-pixels that are surely nucleus. Four figures that cost next to nothing tell more:
+pixels that are surely nucleus. Four features that are cheap to compute tell more:
 
 ``sureness``
     log odds of the mean nucleus map in it;
@@ -18,8 +18,8 @@ pixels that are surely nucleus. Four figures that cost next to nothing tell more
 
 A logistic function of them, fitted on images with known nuclei, is the confidence: the
 share of such nuclei that have a true one at an IoU of at least 0.5 [1]_. A model's card
-holds its weights, which can have one sign only: a nucleus that the network is surer of
-never gets a lower confidence.
+holds its weights, the sign of each of which is fixed: a higher mean nucleus map never
+lowers the confidence.
 
 References
 ----------
@@ -36,21 +36,21 @@ from typing import Any
 
 import numpy as np
 
-#: The figures of a nucleus, and the sign that the weight of each may have.
+#: The features of a nucleus, and the sign that the weight of each may have.
 FEATURES = {"sureness": 1, "contact": -1, "shallowness": -1, "excess": -1}
 
-#: How many nuclei's worth of doubt holds the weights back when they are fitted.
+#: Strength of the ridge (L2) penalty on the weights when they are fitted.
 RIDGE = 3.0
 
 #: Probabilities are kept this far from 0 and 1 before their log odds are taken.
 _MARGIN = 0.01
 
-#: What gives confidences: labels and maps of a plane to one row a nucleus.
+#: Labels and maps of a plane to the confidence of each nucleus.
 Judge = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def nucleus_features(labels: np.ndarray, maps: np.ndarray) -> np.ndarray:
-    """Return what the confidence of each nucleus is made from.
+    """Return the features that the confidence of each nucleus is computed from.
 
     Parameters
     ----------
@@ -105,12 +105,12 @@ def _rim(labels: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Turns the figures of a nucleus into how likely it is a true one.
+    """Turns the features of a nucleus into the probability that it is a true one.
 
     Parameters
     ----------
     intercept : float
-        Log odds of a nucleus whose figures are all 0.
+        Log odds of a nucleus whose features are all 0.
     weights : dict of str to float
         What each of `FEATURES` adds to the log odds, per unit.
     fitted_on : dict
@@ -176,7 +176,7 @@ def fit_calibration(
     *,
     fitted_on: dict[str, Any] | None = None,
 ) -> Calibration:
-    """Fit a calibration on nuclei of which it is known whether they are true.
+    """Fit a calibration on nuclei that are known to be true or false.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def fit_calibration(
     Raises
     ------
     ValueError
-        If the shapes do not fit, or all nuclei are of one sort.
+        If the shapes do not fit, or all nuclei are true, or all false.
     """
     # Imported when needed: whoever segments does not fit.
     from scipy.optimize import minimize
@@ -203,8 +203,8 @@ def fit_calibration(
     features, matched = np.asarray(features, float), np.asarray(matched, bool)
     if features.shape != (matched.size, len(FEATURES)):
         raise ValueError(
-            f"There must be {len(FEATURES)} figures for each of {matched.size} nuclei; "
-            f"received an array of shape {features.shape}."
+            f"There must be {len(FEATURES)} features of each of {matched.size} "
+            f"nuclei; received an array of shape {features.shape}."
         )
     if matched.all() or not matched.any():
         raise ValueError(
