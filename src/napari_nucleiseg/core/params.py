@@ -130,51 +130,36 @@ class SegmentParams(_Thresholds):
 Around = Literal["nothing", "ring", "cell"]
 
 
-class MeasureParams(Record):
+class MeasureParams(Settings):
     """What to measure of each nucleus; see `core.measure.nuclei`."""
 
-    shape: bool = Field(
-        default=True,
-        title="Shape",
-        description="Equivalent diameter, perimeter, form factor, eccentricity, "
-        "solidity, orientation and Feret diameter. The area is always there.",
+    shape: bool = parameter(True, "Shape")
+    """Equivalent diameter, perimeter, form factor, eccentricity, solidity, orientation
+    and Feret diameter. The area is always there."""
+
+    neighbours: bool = parameter(True, "Neighbours")
+    """The distance from the centre to the nearest other one, and the local density: how
+    many other centres there are, by area, within a circle."""
+
+    subtract_background: bool = parameter(False, "Subtract background")
+    """Take off intensities the median of the pixels outside nuclei, in each plane and
+    channel."""
+
+    around: Around = parameter("nothing", "Around it")
+    """Measure intensities round each nucleus too: in a ring, for the cytoplasm, or in
+    the nucleus and the ring together, for the cell. It ends halfway to the next
+    nucleus."""
+
+    around_width: float = parameter(
+        3.0, "Ring width", 0.01, 10_000, unit="µm", step=0.5
     )
-    neighbours: bool = Field(
-        default=True,
-        title="Neighbours",
-        description="The distance from the centre to the nearest other one, and the "
-        "local density: how many other centres there are, by area, within a circle.",
+    """How wide the ring is: µm, or pixels without a scale."""
+
+    density_radius: float | None = parameter(
+        None, "Density radius", 0.01, 1_000_000, unit="µm", step=10.0, start=50.0
     )
-    subtract_background: bool = Field(
-        default=False,
-        title="Subtract background",
-        description="Take off intensities the median of the pixels outside nuclei, in "
-        "each plane and channel.",
-    )
-    around: Around = Field(
-        default="nothing",
-        title="Around it",
-        description="Measure intensities round each nucleus too: in a ring, for the "
-        "cytoplasm, or in the nucleus and the ring together, for the cell. It ends "
-        "halfway to the next nucleus.",
-    )
-    around_width: float = Field(
-        default=3.0,
-        ge=0.01,
-        le=10_000,
-        title="Ring width",
-        description="How wide the ring is: µm, or pixels without a scale.",
-        json_schema_extra={"unit": "µm", "step": 0.5},
-    )
-    density_radius: float | None = Field(
-        default=None,
-        ge=0.01,
-        le=1_000_000,
-        title="Density radius",
-        description="Radius of the circle for the local density: µm, or pixels without "
-        "a scale. Auto is five typical diameters.",
-        json_schema_extra={"unit": "µm", "step": 10.0, "start": 50.0},
-    )
+    """Radius of the circle for the local density: µm, or pixels without a scale. Auto
+    is five typical diameters."""
 
 
 #: How the learning rate may change.
