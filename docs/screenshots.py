@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import napari
+import numpy as np
 from PIL import Image
 from qtpy.QtWidgets import QApplication, QWidget
 
@@ -25,7 +26,7 @@ from napari_nucleiseg.io.sample_data import load_sample
 OUT = Path(__file__).parent / "images"
 
 #: The widgets, as napari's menu calls them.
-TRAIN, SCORE = "Train a nuclei model", "Score nuclei labels"
+TRAIN, SCORE, LINK = "Train a nuclei model", "Score nuclei labels", "Link nuclei"
 
 #: A training of a minute or two on two cores.
 SHORT = {"steps_per_epoch": 8, "batch_size": 4, "patch_size": 128}
@@ -180,11 +181,27 @@ def shoot_train() -> None:
     viewer.close()
 
 
+def shoot_link() -> None:
+    """Follow the true nuclei of a sample, moved a little from frame to frame."""
+    viewer = open_napari()
+    labels = load_sample("crowded").labels
+    frames = [labels[3 * t : 3 * t + 200, 24 - 3 * t : 300 - 3 * t] for t in range(8)]
+    viewer.add_labels(np.stack(frames), name="time-lapse nuclei")
+    widget = dock(viewer, LINK)
+    widget.form["through"].value = "time"
+    widget.run_button.click()
+    wait_until(lambda: not widget.is_running, "Linking")
+    viewer.dims.set_point(0, 5)
+    shoot(viewer, "9-link")
+    viewer.close()
+
+
 PARTS = {
     "segment": shoot_segment,
     "confidence": shoot_confidence,
     "score": shoot_score,
     "train": shoot_train,
+    "link": shoot_link,
 }
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "segment": "find the nuclei in image files",
     "measure": "measure the nuclei in labels: size, shape, intensities, neighbours",
     "score": "compare labels with true ones",
+    "link": "link the nuclei of planes, through depth or time",
     "models": "list the models, show, rename, delete, export or import one",
     "train": "train a model on your own images and labels",
     "demo": "open napari with a sample image and the widget, ready to segment",

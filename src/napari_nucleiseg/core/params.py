@@ -258,3 +258,24 @@ class TrainParams(Settings):
 
     seed: int = parameter(1, "Seed", 0, 2**31 - 1, advanced=True)
     """The same seed holds out the same images and gives the same patches."""
+
+
+class LinkParams(Settings):
+    """How to link the nuclei of planes."""
+
+    through: Literal["depth", "time"] = parameter("depth", "Through")
+    """What the planes are: depths of one volume, whose outlines are joined to nuclei,
+    or moments in time, through which nuclei are followed."""
+
+    min_overlap: float = parameter(0.5, "Overlap", 0.05, 1.0, step=0.05)
+    """Through depth: two outlines in neighbouring planes are one nucleus if they share
+    at least this part of the smaller one."""
+
+    max_distance: float | None = parameter(
+        None, "Distance", 0.1, 10_000, unit="px", step=1, start=20, auto="measured"
+    )
+    """Through time: how far a nucleus may move from one frame to the next. Auto is the
+    diameter of the median nucleus."""
+
+    divisions: bool = parameter(True, "Divisions")
+    """Through time: a nucleus may divide into two."""
