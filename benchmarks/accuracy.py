@@ -38,9 +38,9 @@ from napari_nucleiseg.core.score.matching import (
 from napari_nucleiseg.core.segment.confidence import (
     Calibration,
     fit_calibration,
+    label_confidence,
     nucleus_features,
 )
-from napari_nucleiseg.core.segment.instances import label_confidence
 from napari_nucleiseg.core.segment.result import Segmentation, label_planes, relabel
 from napari_nucleiseg.models.registry import DEFAULT_MODEL, Model, find_model
 from napari_nucleiseg.models.segmenting import segment

@@ -10,6 +10,8 @@ import napari_nucleiseg
 from napari_nucleiseg import segment
 from napari_nucleiseg.core.monitor import Cancelled
 from napari_nucleiseg.core.score.matching import score_image
+from napari_nucleiseg.core.segment.blocks.grid import ArrayMaps
+from napari_nucleiseg.core.segment.blocks.separating import separate
 from napari_nucleiseg.io.sample_data import load_sample
 
 #: Least AP at IoU 0.5 of the bundled model, mean over planes.
@@ -35,6 +37,15 @@ def ap50(truth, found):
     return np.mean(scores)
 
 
+def put_together(maps, side):
+    """Return maps repeated and turned until they cover a square."""
+    rows = [maps, maps[:, ::-1]] * 2
+    row = np.concatenate(rows, axis=1)
+    while len(row) < side:
+        row = np.concatenate([row, row[::-1]])
+    return np.ascontiguousarray(row[:side, :side])
+
+
 @pytest.fixture(scope="module")
 def results():
     """Segment each sample once."""
@@ -56,6 +67,17 @@ def test_it_finds_the_nuclei_of_images_it_has_not_seen(results, name):
     assert result.labels.dtype == np.int32
     assert result.model == "nuclei"
     assert ap50(sample.labels, result.labels) >= FLOORS[name]
+
+
+@pytest.mark.parametrize("name", ["tissue", "crowded"])
+def test_no_seams_in_dense_images_whatever_the_blocks(results, name):
+    (plane,), settings = results(name).planes, results(name).settings
+    maps = ArrayMaps(put_together(plane.maps, 1000))
+    whole, _ = separate(maps, settings, scale=plane.scale, block=1000)
+    assert whole.max() > 100
+    for block in (256, 512, 700):
+        labels, _ = separate(maps, settings, scale=plane.scale, block=block)
+        np.testing.assert_array_equal(labels, whole, err_msg=f"blocks of {block}")
 
 
 @pytest.mark.parametrize("name", ["crowded", "small", "tissue"])

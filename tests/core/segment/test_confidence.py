@@ -9,9 +9,11 @@ from napari_nucleiseg.core.segment.confidence import (
     FEATURES,
     Calibration,
     fit_calibration,
+    label_confidence,
     nucleus_features,
 )
-from napari_nucleiseg.core.segment.instances import distance_map, label_confidence
+from napari_nucleiseg.core.segment.figures import NucleusFigures
+from napari_nucleiseg.core.segment.instances import distance_map
 from napari_nucleiseg.core.segment.pipeline import segment
 from napari_nucleiseg.core.segment.result import label_planes, relabel
 
@@ -41,7 +43,7 @@ def column(features, name):
 
 
 def test_features_say_what_they_are_called(nuclei, maps):
-    features = nucleus_features(nuclei, maps)
+    features = nucleus_features(NucleusFigures.of(nuclei, maps))
     assert features.shape == (9, 4)
     np.testing.assert_allclose(column(features, "sureness"), np.log(9), rtol=1e-4)
     assert not column(features, "contact").any()
@@ -52,26 +54,26 @@ def test_features_say_what_they_are_called(nuclei, maps):
 def test_each_doubt_lowers_the_confidence_of_its_nucleus_only(
     nuclei, maps, calibration
 ):
-    before = calibration(nuclei, maps)
+    before = calibration(NucleusFigures.of(nuclei, maps))
     assert before.dtype == np.float32
     unsure, touching, shallow = maps.copy(), maps.copy(), maps.copy()
     unsure[nuclei == 1, 0] = 0.6
     touching[nuclei == 2, 2] = 0.3
     shallow[nuclei == 3, 1] = 0.7
     for which, changed in enumerate((unsure, touching, shallow)):
-        after = calibration(nuclei, changed)
+        after = calibration(NucleusFigures.of(nuclei, changed))
         assert after[which] < before[which] - 0.05
         np.testing.assert_array_equal(np.delete(after, which), np.delete(before, which))
     merged = np.where(nuclei == 9, 8, nuclei)
-    assert calibration(merged, maps)[7] < before[7] - 0.05
+    assert calibration(NucleusFigures.of(merged, maps))[7] < before[7] - 0.05
 
 
 def test_uint8_and_float_maps_give_the_same(nuclei, maps, calibration):
     rng = np.random.default_rng(0)
     rounded = np.round(255 * maps * rng.uniform(0.5, 1, maps.shape)).astype(np.uint8)
     np.testing.assert_allclose(
-        calibration(nuclei, rounded),
-        calibration(nuclei, (rounded / 255).astype(np.float32)),
+        calibration(NucleusFigures.of(nuclei, rounded)),
+        calibration(NucleusFigures.of(nuclei, (rounded / 255).astype(np.float32))),
         atol=1e-6,
     )
 
@@ -80,14 +82,17 @@ def test_the_extremes_stay_between_0_and_1():
     labels = np.arange(1, 13, dtype=np.int32).reshape(3, 4)
     hard = Calibration(0, {name: 1e4 * sign for name, sign in FEATURES.items()})
     for value in (0, 255):
-        found = hard(labels, np.full((3, 4, 3), value, np.uint8))
+        maps = np.full((3, 4, 3), value, np.uint8)
+        found = hard(NucleusFigures.of(labels, maps))
         assert found.shape == (12,)
         assert ((found >= 0) & (found <= 1)).all()
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (0, 3)])
 def test_no_nuclei_no_confidences(shape, calibration):
-    found = calibration(np.zeros(shape, np.int32), np.ones((*shape, 3), np.uint8))
+    found = calibration(
+        NucleusFigures.of(np.zeros(shape, np.int32), np.ones((*shape, 3), np.uint8))
+    )
     assert found.shape == (0,)
     assert found.dtype == np.float32
 
@@ -165,14 +170,14 @@ def test_a_model_with_a_calibration_uses_it_when_labels_are_made(
     np.testing.assert_array_equal(found.labels, plain.labels)
     (plane,) = found.planes
     np.testing.assert_array_equal(
-        plain.confidence, label_confidence(plain.labels, plane.maps)
+        plain.confidence, label_confidence(NucleusFigures.of(plain.labels, plane.maps))
     )
     np.testing.assert_array_equal(
-        found.confidence, calibration(found.labels, plane.maps)
+        found.confidence, calibration(NucleusFigures.of(found.labels, plane.maps))
     )
     again = relabel(found, SegmentParams(probability=0.4))
     np.testing.assert_array_equal(
-        again.confidence, calibration(again.labels, plane.maps)
+        again.confidence, calibration(NucleusFigures.of(again.labels, plane.maps))
     )
 
 

@@ -3,7 +3,12 @@ import pytest
 import scipy.ndimage as ndi
 
 from napari_nucleiseg.core.segment.image import resize
-from napari_nucleiseg.core.segment.tiling import mirror_pad, plan_tiles, run_tiled
+from napari_nucleiseg.core.segment.tiling import (
+    TiledMaps,
+    mirror_pad,
+    plan_tiles,
+    run_tiled,
+)
 
 SIZES = {"largest": 64, "overlap": 16, "multiple": 16}
 SHAPES = [
@@ -117,17 +122,17 @@ def test_tiles_are_brought_to_another_size_one_by_one(shape, scale):
     plan = plan_tiles(seen, largest=160, overlap=64, multiple=16)
     assert len(plan.tiles) > 1 or scale < 1 or shape == (40, 41)
     padded = mirror_pad(whole, plan.padded)
-    strips = []
+    sizes = []
 
-    def finish(rows):
-        strips.append(len(rows))
-        return (rows * 100).astype(np.int16)
+    def finish(maps):
+        sizes.append(maps[..., 0].size)
+        return (maps * 100).astype(np.int16)
 
     found = run_tiled(
         plan, lambda tile: padded[tile.window], shape=shape, finish=finish
     )
     assert found.dtype == np.int16
-    assert sum(strips) == shape[0]
+    assert sum(sizes) == np.prod(shape)
     assert np.abs(found - 100 * resize(whole, shape)).max() < 4
 
 
@@ -140,3 +145,27 @@ def test_few_tiles_where_few_will_do():
 def test_sizes_that_do_not_fit_are_refused(sizes):
     with pytest.raises(ValueError, match=r"multiple of 32 .* received"):
         plan_tiles((100, 100), **sizes)
+
+
+@pytest.mark.parametrize("shape", [(150, 170), (64, 333), (401, 90)])
+@pytest.mark.parametrize("kept", [0, 100])
+def test_a_part_is_the_same_to_the_bit_as_in_the_whole(shape, kept):
+    rng = np.random.default_rng(4)
+    seen = tuple(round(side * 0.9) for side in shape)
+    plan = plan_tiles(seen, **SIZES)
+    given = {t: rng.random((t.height, t.width, 2), np.float32) for t in plan.tiles}
+    whole = run_tiled(plan, given.get, shape=shape)
+    made = []
+
+    def maps_of(tile):
+        made.append(tile)
+        return given[tile]
+
+    maps = TiledMaps(plan, maps_of, shape=shape, kept=kept)
+    for _ in range(8):
+        y, x = (np.sort(rng.choice(side + 1, 2, replace=False)) for side in shape)
+        part = np.s_[int(y[0]) : int(y[1]), int(x[0]) : int(x[1])]
+        assert np.array_equal(maps.read(part), whole[part])
+    made.clear()
+    maps.read(part)
+    assert bool(made) == (kept == 0)

@@ -36,6 +36,8 @@ from typing import Any
 
 import numpy as np
 
+from napari_nucleiseg.core.segment.figures import NucleusFigures
+
 #: The features of a nucleus, and the sign that the weight of each may have.
 FEATURES = {"sureness": 1, "contact": -1, "shallowness": -1, "excess": -1}
 
@@ -45,62 +47,53 @@ RIDGE = 3.0
 #: Probabilities are kept this far from 0 and 1 before their log odds are taken.
 _MARGIN = 0.01
 
-#: Labels and maps of a plane to the confidence of each nucleus.
-Judge = Callable[[np.ndarray, np.ndarray], np.ndarray]
+#: The figures of a plane's nuclei to the confidence of each.
+Judge = Callable[[NucleusFigures], np.ndarray]
 
 
-def nucleus_features(labels: np.ndarray, maps: np.ndarray) -> np.ndarray:
+def nucleus_features(figures: NucleusFigures) -> np.ndarray:
     """Return the features that the confidence of each nucleus is computed from.
 
     Parameters
     ----------
-    labels : numpy.ndarray
-        ``(y, x)`` int32, 1..n, every number in use.
-    maps : numpy.ndarray
-        ``(y, x, maps)``: nucleus, distance, contact first; float32 in 0-1, or uint8
-        with 255 for 1.
+    figures : NucleusFigures
+        Of all nuclei of a plane.
 
     Returns
     -------
     numpy.ndarray
         ``(n, 4)`` float64, a column for each of `FEATURES`.
     """
-    flat = labels.ravel()
-    at = np.flatnonzero(flat)
-    if at.size == 0:
+    if not len(figures):
         return np.zeros((0, len(FEATURES)))
-    number = flat[at] - 1
-    unit = 255.0 if maps.dtype == np.uint8 else 1.0
-    nucleus, distance, contact = maps.reshape(-1, maps.shape[-1])[at, :3].T
-    area = np.bincount(number)
-    at_rim = np.flatnonzero(_rim(labels).ravel()[at])
-    rim = number[at_rim]
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        return np.bincount(number, values) / area / unit
-
-    inside = np.clip(mean(nucleus), _MARGIN, 1 - _MARGIN)
-    edge = np.bincount(rim, distance[at_rim], minlength=area.size) / unit
-    edge /= np.maximum(np.bincount(rim, minlength=area.size), 1)
+    inside = np.clip(figures.mean("nucleus"), _MARGIN, 1 - _MARGIN)
+    edge = figures.rim_distance / figures.unit / np.maximum(figures.rim, 1)
+    area = figures.area
     return np.stack(
         [
             np.log(inside / (1 - inside)),
-            np.sqrt(mean(contact)),
-            np.minimum(edge / np.maximum(mean(distance), 0.02), 2.0),
+            np.sqrt(figures.mean("contact")),
+            np.minimum(edge / np.maximum(figures.mean("distance"), 0.02), 2.0),
             np.maximum(np.log2(area / np.median(area)), 0.0),
         ],
         axis=1,
     )
 
 
-def _rim(labels: np.ndarray) -> np.ndarray:
-    """Return the pixels with a different label on one of four sides."""
-    rim = np.zeros(labels.shape, bool)
-    for a, b in ((np.s_[1:, :], np.s_[:-1, :]), (np.s_[:, 1:], np.s_[:, :-1])):
-        differs = labels[a] != labels[b]
-        rim[a] |= differs
-        rim[b] |= differs
-    return rim
+def label_confidence(figures: NucleusFigures) -> np.ndarray:
+    """Return how sure the network is of each nucleus: its mean nucleus map.
+
+    Parameters
+    ----------
+    figures : NucleusFigures
+        Of the nuclei.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(n,)`` float32 in 0-1.
+    """
+    return figures.mean("nucleus").astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -145,20 +138,20 @@ class Calibration:
                 f"{self.fitted_on!r}"
             )
 
-    def __call__(self, labels: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    def __call__(self, figures: NucleusFigures) -> np.ndarray:
         """Return the confidence of each nucleus.
 
         Parameters
         ----------
-        labels, maps
-            See `nucleus_features`.
+        figures : NucleusFigures
+            Of all nuclei of a plane.
 
         Returns
         -------
         numpy.ndarray
             ``(n,)`` float32 in 0-1.
         """
-        return self.confidence(nucleus_features(labels, maps))
+        return self.confidence(nucleus_features(figures))
 
     def confidence(self, features: np.ndarray) -> np.ndarray:
         """Return the confidences ``(n,)`` float32 of rows of `nucleus_features`."""

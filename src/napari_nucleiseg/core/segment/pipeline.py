@@ -15,7 +15,8 @@ from napari_nucleiseg.core.monitor import (
 )
 from napari_nucleiseg.core.params import SegmentParams
 from napari_nucleiseg.core.segment import image as images
-from napari_nucleiseg.core.segment.instances import MAPS, label_confidence
+from napari_nucleiseg.core.segment.confidence import label_confidence
+from napari_nucleiseg.core.segment.instances import MAPS
 from napari_nucleiseg.core.segment.planes import read_as, to_planes
 from napari_nucleiseg.core.segment.predictor import NetworkSpec, Predictor
 from napari_nucleiseg.core.segment.result import (

@@ -16,12 +16,14 @@ from napari_nucleiseg.core.monitor import (
     check_cancelled,
 )
 from napari_nucleiseg.core.params import SegmentParams
-from napari_nucleiseg.core.segment.confidence import Calibration, Judge
-from napari_nucleiseg.core.segment.instances import (
-    InstanceSettings,
+from napari_nucleiseg.core.segment.blocks.grid import ArrayMaps
+from napari_nucleiseg.core.segment.blocks.separating import separate
+from napari_nucleiseg.core.segment.confidence import (
+    Calibration,
+    Judge,
     label_confidence,
-    maps_to_labels,
 )
+from napari_nucleiseg.core.segment.instances import InstanceSettings
 
 NOTHING_FOUND = (
     "No nuclei were found. Try a lower probability, another channel or another "
@@ -245,7 +247,7 @@ def label_planes(
     monitor : Monitor
         Told of every plane, and asked at each whether to stop.
     confidence : callable
-        Labels and maps of a plane to what is known of each nucleus: a `Calibration`,
+        The figures of a plane's nuclei to what is told of each: a `Calibration`,
         `label_confidence` or `nucleus_features`.
 
     Returns
@@ -264,32 +266,48 @@ def label_planes(
     confidences: list[np.ndarray] = []
     count = 0
     for index, plane in enumerate(planes):
-        check_cancelled(monitor)
-        monitor.report(Progress("Separating nuclei", index, len(planes)))
-        found, judged = label_plane(plane, settings, confidence)
-        labels[index] = np.where(found > 0, found + count, 0)
-        confidences.append(judged)
-        count += len(judged)
+
+        def on_block(done: int, total: int, before: int = index) -> None:
+            check_cancelled(monitor)
+            monitor.report(
+                Progress(
+                    "Separating nuclei", before * total + done, len(planes) * total
+                )
+            )
+
+        found, figures = separate(
+            ArrayMaps(plane.maps), settings, scale=plane.scale, on_block=on_block
+        )
+        judged = confidence(figures)
+        table = number_kept(judged, settings, count)
+        labels[index] = table[found]
+        confidences.append(judged[table[1:] > 0])
+        count += int((table > 0).sum())
     monitor.report(Progress("Separating nuclei", len(planes), len(planes)))
     return labels.reshape(shape), np.concatenate(confidences)
 
 
-def label_plane(
-    plane: PlaneMaps,
-    settings: InstanceSettings,
-    confidence: Judge = label_confidence,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return one plane's labels ``(y, x)`` int32, and what is known of each nucleus.
+def number_kept(
+    judged: np.ndarray, settings: InstanceSettings, before: int = 0
+) -> np.ndarray:
+    """Return the final number of each nucleus: none for those that are too unlikely.
 
-    Where that is a confidence, nuclei below the least one in the settings are left out.
+    Parameters
+    ----------
+    judged : numpy.ndarray
+        ``(n,)`` confidences of nuclei 1..n, or other figures, one row for each: then
+        all are kept.
+    settings : InstanceSettings
+        Its least confidence is used.
+    before : int
+        What the numbers start after.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(n + 1,)`` int32: 0 for the background and for nuclei that are left out.
     """
-    labels = maps_to_labels(
-        plane.maps, settings, settings.min_area or 0, shrunk=max(plane.scale, 1.0)
-    )
-    judged = confidence(labels, plane.maps)
-    if judged.ndim == 1 and settings.min_confidence > 0:
+    keep = np.ones(len(judged), bool)
+    if judged.ndim == 1:
         keep = judged >= settings.min_confidence
-        number = np.where(keep, np.cumsum(keep), 0)
-        labels = np.r_[0, number].astype(np.int32)[labels]
-        judged = judged[keep]
-    return labels, judged
+    return np.r_[0, np.where(keep, before + np.cumsum(keep), 0)].astype(np.int32)

@@ -8,11 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
-from napari_nucleiseg.core.segment.instances import (
-    InstanceSettings,
-    label_confidence,
-    maps_to_labels,
-)
+from napari_nucleiseg.core.segment.confidence import label_confidence
+from napari_nucleiseg.core.segment.figures import NucleusFigures
+from napari_nucleiseg.core.segment.instances import InstanceSettings, maps_to_labels
 from napari_nucleiseg.core.segment.maps import measure_diameter
 
 #: Sizes to look at, as shares of the image's own; the larger ones only where the
@@ -216,7 +214,7 @@ def _view(maps: np.ndarray, predictor: _Sized) -> _View | None:
     if not labels.any():
         return None
     areas = np.bincount(labels.ravel())[1:]
-    confidence = label_confidence(labels, maps)
+    confidence = label_confidence(NucleusFigures.of(labels, maps))
     depth = np.zeros(areas.size + 1, maps.dtype)
     np.maximum.at(depth, labels.ravel(), maps[..., 1].ravel())
     diameters = 2 * np.sqrt(areas / np.pi)

@@ -1,0 +1,96 @@
+"""Which basins are one nucleus, and which nuclei are kept, from all blocks' figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_nucleiseg.core.segment.blocks.basins import Basins, deepest
+
+
+@dataclass(frozen=True)
+class Nuclei:
+    """The nuclei that an image's basins make up.
+
+    Parameters
+    ----------
+    ids : numpy.ndarray
+        ``(n,)`` int64, rising: those of all basins.
+    numbers : numpy.ndarray
+        ``(n,)`` int32: the nucleus that each is part of; 0 if that is too small.
+    count : int
+        Nuclei are numbered from 1 to this, in the order of their first pixels.
+    """
+
+    ids: np.ndarray
+    numbers: np.ndarray
+    count: int
+
+    def table(self, ids: np.ndarray) -> np.ndarray:
+        """Return the nucleus for each label of a block, with 0 first, int32."""
+        return np.r_[0, self.numbers[np.searchsorted(self.ids, ids)]].astype(np.int32)
+
+
+def join_basins(blocks: Sequence[Basins], separation: float, min_area: int) -> Nuclei:
+    """Make nuclei of basins.
+
+    Neighbouring basins with hardly a cut between them are joined, deepest pass first:
+    if the pass is at least `separation` times as deep as the lower of their peaks.
+
+    Parameters
+    ----------
+    blocks : sequence of Basins
+        All of an image's.
+    separation : float
+        See above.
+    min_area : int
+        Nuclei with fewer pixels are dropped.
+    """
+    ids, at = np.unique(
+        np.concatenate([block.ids for block in blocks]), return_inverse=True
+    )
+    areas = np.zeros(ids.size, np.int64)
+    np.add.at(areas, at, np.concatenate([block.areas for block in blocks]))
+    firsts = np.full(ids.size, np.iinfo(np.int64).max)
+    np.minimum.at(firsts, at, np.concatenate([block.firsts for block in blocks]))
+    peaks = np.zeros(ids.size, np.float32)
+    np.maximum.at(peaks, at, np.concatenate([block.peaks for block in blocks]))
+    pairs, passes = deepest(
+        np.concatenate([block.pairs for block in blocks]),
+        np.concatenate([block.passes for block in blocks]),
+    )
+    root = _join(np.searchsorted(ids, pairs), passes, peaks, separation)
+    area, first = np.zeros_like(areas), np.full_like(firsts, firsts.max(initial=0))
+    np.add.at(area, root, areas)
+    np.minimum.at(first, root, firsts)
+    kept = np.flatnonzero((root == np.arange(ids.size)) & (area >= max(min_area, 1)))
+    numbers = np.zeros(ids.size, np.int32)
+    numbers[kept[np.argsort(first[kept])]] = np.arange(1, kept.size + 1)
+    return Nuclei(ids, numbers[root], int(kept.size))
+
+
+def _join(
+    pairs: np.ndarray, passes: np.ndarray, peaks: np.ndarray, separation: float
+) -> np.ndarray:
+    """Return for each basin the one that stands for all it is joined with."""
+    parent = list(range(peaks.size))
+    height = peaks.astype(float).tolist()
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    order = np.argsort(-passes, kind="stable")
+    for (a, b), depth in zip(
+        pairs[order].tolist(), passes[order].astype(float).tolist(), strict=True
+    ):
+        high, low = root(a), root(b)
+        if height[high] < height[low]:
+            high, low = low, high
+        if high != low and depth >= separation * height[low]:
+            parent[low] = high
+    return np.array([root(i) for i in range(peaks.size)], np.int64)
