@@ -22,8 +22,9 @@ class Slow:
 slow = Slow()
 segment_widget.load_model = lambda *_: slow
 viewer = napari.Viewer()
-viewer.add_image(np.random.default_rng(0).random((4000, 4000), np.float32))
+viewer.add_image(np.random.default_rng(0).random((2000, 2000), np.float32))
 _, widget = viewer.window.add_plugin_dock_widget("napari-nucleiseg", "Segment nuclei")
+widget.form["diameter"].value = 10
 widget.run_button.click()
 
 def close_when_running():

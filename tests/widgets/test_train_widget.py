@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -136,8 +137,50 @@ def test_cancel_throws_it_away_at_once(trainer, qtbot, models):
     assert widget.train_button.isEnabled()
 
 
+STAND_IN = """
+import time
+from napari_nucleiseg.core.monitor import Progress
+from napari_nucleiseg.training import process, run
+from napari_nucleiseg.training.checkpoint import TrainState
+
+def execute(folder, monitor):
+    folder.acquire()
+    rows = list(folder.load()[0].history) if folder.can_resume else []
+    while not monitor.should_stop():
+        epoch = len(rows)
+        rows.append({"epoch": epoch, "loss": 1.0, "val_loss": 1.0, "val_AP50": 0.5})
+        values = {"best_epoch": epoch}
+        folder.save(TrainState([], [], [], rows, values), [], better=True)
+        monitor.report(Progress("Epoch", epoch, 8, rows[-1]))
+        time.sleep(0.2)
+
+run.execute = execute
+process.main()
+"""
+
+
+@pytest.fixture
+def quick_child(monkeypatch, tmp_path):
+    """Train in a process as real as any, with a stand-in for Keras in it.
+
+    That the real one resumes is seen in tests/models_keras/test_process.py.
+    """
+    from napari_nucleiseg.training import process
+
+    script = tmp_path / "stand_in.py"
+    script.write_text(STAND_IN)
+
+    def start(command, **options):
+        at = command.index("-m")
+        command[at : at + 2] = [str(script)]
+        return subprocess.Popen(command, **options)
+
+    fake = SimpleNamespace(Popen=start, PIPE=subprocess.PIPE)
+    monkeypatch.setattr(process, "subprocess", fake)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals on Windows")
-def test_a_killed_training_is_reported_and_resumed(trainer, qtbot):
+def test_a_killed_training_is_reported_and_resumed(trainer, qtbot, quick_child):
     widget = trainer.widget
     click(qtbot, widget.train_button)
     wait_for_epochs(qtbot, widget, 2)
