@@ -84,3 +84,60 @@ def test_labels_of_another_shape_have_no_rows(made):
     labels, intensity, _ = made
     table = EditedTable(labels, intensity, make_table(*made))
     assert table.update(labels[0]).empty
+
+
+def test_it_knows_what_was_touched_by_hand_and_how(made):
+    labels, intensity, _ = made
+    table = EditedTable(labels, intensity, make_table(*made))
+    assert table.by_hand() == {}
+    now = labels.copy()
+    now[0, 4:12, 11] = 0  # corrected
+    now[1, 38:, :] = 77  # drawn
+    now[now == 9] = 0  # erased
+    table.accepted |= {3}
+    found = table.update(now).set_index("index")["by_hand"]
+    assert found.dropna().to_dict() == {1: "corrected", 3: "accepted", 77: "drawn"}
+    assert table.cleared.sum() == 8 + 64
+    table.update(labels)
+    assert table.by_hand() == {3: "accepted"}
+    assert table.cleared is None
+
+
+def test_corrections_are_carried_to_labels_made_anew(made):
+    """By other thresholds every nucleus is a pixel wider to the left."""
+    labels, intensity, confidence = made
+    table = EditedTable(labels, intensity, make_table(*made))
+    now = labels.copy()
+    now[0, 4:12, 11] = 0
+    now[1, 38:, :] = 77
+    now[now == 9] = 0
+    table.accepted |= {3}
+    table.update(now)
+    wider = labels.copy()
+    wider[..., :-1] = np.maximum(labels[..., :-1], labels[..., 1:])
+    again = EditedTable(
+        wider, intensity, make_table(wider, intensity, 0.1 + confidence)
+    )
+    for _ in range(2):  # it stays so, however often
+        carried = table.carried_to(again)
+        found = carried.table().set_index("index")
+        assert carried.by_hand() == {1: "corrected", 3: "accepted", 77: "drawn"}
+        for kept in (1, 3, 77):
+            assert np.array_equal(carried.labels == kept, now == kept)
+        assert not (carried.labels == 9).any()
+        assert np.array_equal(carried.labels == 2, wider == 2)
+        assert found["area"].to_dict() == dict(
+            zip(
+                *np.unique(carried.labels[carried.labels > 0], return_counts=True),
+                strict=True,
+            )
+        )
+        assert found["confidence"][2] == 0.1 + confidence[1]
+        assert found["confidence"][3] == confidence[2]
+        assert np.isnan(found["confidence"][77])
+        table = carried
+    # What is undone by hand afterwards is what it was before that.
+    more = carried.labels.copy()
+    more[more == 77] = 0
+    carried.update(more)
+    assert 77 not in carried.by_hand()

@@ -1,4 +1,4 @@
-"""The table of nuclei follows what is painted and erased by hand."""
+"""The table of nuclei follows corrections by hand, and corrections are kept."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtCore import QTimer
 
+from napari_nucleiseg.core.labels.corrections import keep_corrections
 from napari_nucleiseg.core.segment.planes import from_image_axes
 from napari_nucleiseg.widgets.shared.layers import RECORD, full_data
 
@@ -25,12 +26,18 @@ SAME_IOU = 0.5
 #: Decimals of what is shown.
 DECIMALS = 3
 
+#: The column that tells what was touched by hand: `DRAWN`, `CORRECTED` or `ACCEPTED`.
+BY_HAND = "by_hand"
+DRAWN, CORRECTED, ACCEPTED = "drawn", "corrected", "accepted"
+
+#: Columns that are no means over the pixels of a nucleus.
+_NO_MEANS = ("area", "confidence", BY_HAND)
+
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table as napari's status bar shows it: rounded."""
-    return table.round(
-        {name: DECIMALS for name in table.columns if name not in ("index", "area")}
-    )
+    exact = ("index", "area", BY_HAND)
+    return table.round({name: DECIMALS for name in table if name not in exact})
 
 
 class EditedTable:
@@ -39,14 +46,22 @@ class EditedTable:
     Parameters
     ----------
     labels : numpy.ndarray
-        ``(…, y, x)`` integer labels as the model made them; not written to.
+        ``(…, y, x)`` integer labels before any further edits; not written to.
     intensity : numpy.ndarray
         The image in the same shape, for the mean intensity.
     table : pandas.DataFrame
         One row a nucleus of `labels`, not rounded: ``index``, ``area``, one
-        ``centroid_…`` an axis, ``mean_intensity``, ``confidence``.
+        ``centroid_…`` an axis, ``mean_intensity``, ``confidence``, and perhaps
+        `BY_HAND`, with what had been touched by hand already.
     axes : str
         The image's, in whose order the layer has them; see `core.segment.planes`.
+    cleared : numpy.ndarray, optional
+        ``(…, y, x)`` bool, where nuclei had been erased by hand already.
+
+    Attributes
+    ----------
+    accepted : set of int
+        Nuclei that the user finds right.
     """
 
     def __init__(
@@ -55,24 +70,53 @@ class EditedTable:
         intensity: np.ndarray,
         table: pd.DataFrame,
         axes: str = "YX",
+        cleared: np.ndarray | None = None,
     ) -> None:
-        self._axes = axes
+        self.axes = axes
         self._made, self._known = labels, labels
-        self._intensity, self._columns = intensity, list(table.columns)
+        self._intensity, self._cleared = intensity, cleared
         made = table.set_index("index")
+        self._columns = [name for name in table if name != BY_HAND]
         self._made_area = made["area"].astype(float)
         self._confidence = made["confidence"]
-        self._means = [name for name in made if name not in ("area", "confidence")]
+        self._means = [name for name in made if name not in _NO_MEANS]
         # Sums over the pixels of each nucleus, from which areas and means are made.
         self._sums = made[self._means].mul(made["area"], axis=0)
         self._sums["area"] = self._sums["kept"] = self._made_area
+        before = made[BY_HAND].dropna() if BY_HAND in made else {}
+        self._before = dict(before.items())
+        self.accepted = {n for n, how in self._before.items() if how == ACCEPTED}
         self._drawn: set[int] = set()
+        self._changed: set[int] = set()
         self._differing = 0
 
     @property
+    def labels(self) -> np.ndarray:
+        """``(…, y, x)``, as they were when `update` was last called."""
+        return self._known
+
+    @property
     def edited(self) -> bool:
-        """Whether any pixel differs from what the model made."""
-        return self._differing > 0
+        """Whether anything was touched by hand, or erased."""
+        return self._differing > 0 or bool(self.by_hand()) or self._cleared is not None
+
+    @property
+    def cleared(self) -> np.ndarray | None:
+        """``(…, y, x)`` bool, where nuclei were erased by hand; None if nowhere."""
+        free = self._known == 0
+        gone = (self._made > 0) & free
+        if self._cleared is not None:
+            gone |= self._cleared & free
+        return gone if gone.any() else None
+
+    def by_hand(self) -> dict[int, str]:
+        """Return the nuclei touched by hand, and how; see `BY_HAND`."""
+        ways: dict[int, str] = dict.fromkeys(self.accepted, ACCEPTED)
+        ways |= {n: how for n, how in self._before.items() if how != ACCEPTED}
+        ways |= {n: CORRECTED for n in self._changed if ways.get(n) != DRAWN}
+        ways |= dict.fromkeys(self._drawn, DRAWN)
+        there = self._sums.index
+        return {int(n): ways[n] for n in there[there.isin(list(ways))]}
 
     def update(self, labels: np.ndarray) -> pd.DataFrame | None:
         """Take note of labels as they are now.
@@ -85,17 +129,19 @@ class EditedTable:
         Returns
         -------
         pandas.DataFrame or None
-            The table with the columns it had; None if no pixel has changed. A nucleus
-            keeps its confidence as long as it is still the one that the model found;
-            what was drawn has NaN.
+            See `table`; None if no pixel has changed.
         """
-        labels = from_image_axes(labels, self._axes)
+        labels = from_image_axes(labels, self.axes)
         if labels.shape != self._known.shape:
             self._differing = labels.size
-            return self._table(self._sums.iloc[:0])
+            return self.table().iloc[:0]
+        return self.table() if self._note(labels) else None
+
+    def _note(self, labels: np.ndarray) -> bool:
+        """Count what changed in ``(…, y, x)`` labels; return whether anything did."""
         where = np.flatnonzero(labels != self._known)
         if not where.size:
-            return None
+            return False
         old, new = self._known.ravel()[where], labels.ravel()[where]
         made = self._made.ravel()[where]
         self._differing += int((new != made).sum()) - int((old != made).sum())
@@ -107,7 +153,7 @@ class EditedTable:
             self._known = self._made.astype(np.result_type(self._made, labels))
         self._known.ravel()[where] = new
         self._judge(touched)
-        return self._table(self._sums)
+        return True
 
     def _sum(
         self, where: np.ndarray, labels: np.ndarray, made: np.ndarray
@@ -134,18 +180,64 @@ class EditedTable:
         kept = self._sums["kept"].reindex(touched, fill_value=0)
         made = self._made_area.reindex(touched, fill_value=0)
         alike = kept >= SAME_IOU * (area + made - kept)
+        same = (kept == area) & (area == made)  # or an edit that was undone
         self._drawn |= set(touched[(area == 0) | ~alike])
-        # An edit that was undone.
-        self._drawn -= set(touched[(area > 0) & (kept == area) & (area == made)])
+        self._drawn -= set(touched[(area > 0) & same])
+        self._changed |= set(touched)
+        self._changed -= set(touched[same])
 
-    def _table(self, sums: pd.DataFrame) -> pd.DataFrame:
-        area = sums["area"]
-        table = sums[self._means].div(area, axis=0)
+    def table(self) -> pd.DataFrame:
+        """Return the table as it is now.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The columns it had, and `BY_HAND`. A nucleus keeps its confidence as long
+            as it is still the one that the model found; what was drawn has NaN.
+        """
+        area = self._sums["area"]
+        table = self._sums[self._means].div(area, axis=0)
         table.insert(0, "area", area.round().astype(np.int64))
-        sure = self._confidence.reindex(sums.index)
-        table["confidence"] = sure.mask(sums.index.isin(list(self._drawn)))
+        sure = self._confidence.reindex(self._sums.index)
+        table["confidence"] = sure.mask(self._sums.index.isin(list(self._drawn)))
         table.index.name = "index"
-        return table.reset_index()[self._columns]
+        ways = self.by_hand()
+        table = table.reset_index()[self._columns]
+        # None, which napari does not show, rather than an empty text.
+        table[BY_HAND] = np.array([ways.get(n) for n in table["index"]], object)
+        return table
+
+    def carried_to(self, fresh: EditedTable) -> EditedTable:
+        """Return the table of labels made anew, in which corrections are kept.
+
+        Parameters
+        ----------
+        fresh : EditedTable
+            Of the new labels, of the same shape, untouched.
+
+        Returns
+        -------
+        EditedTable
+            Its ``labels`` are `core.labels.corrections.keep_corrections`'.
+        """
+        ways = self.by_hand()
+        held = np.fromiter(ways, np.int64, len(ways))
+        cleared = self.cleared
+        labels, number = keep_corrections(fresh.labels, self._known, held, cleared)
+        before = fresh.table()
+        table = EditedTable(fresh.labels, fresh._intensity, before, fresh.axes)
+        table._note(labels)
+        merged = table.table().set_index("index")
+        sure = before["confidence"].to_numpy()
+        now = number[before["index"].to_numpy()]
+        merged["confidence"] = np.nan
+        merged.loc[now[now > 0], "confidence"] = sure[now > 0]
+        own = self.table().set_index("index")["confidence"]
+        merged.loc[held, "confidence"] = own.reindex(held).to_numpy()
+        merged[BY_HAND] = np.array([ways.get(n) for n in merged.index], object)
+        return EditedTable(
+            labels, fresh._intensity, merged.reset_index(), fresh.axes, cleared
+        )
 
 
 class EditWatch:
@@ -167,8 +259,6 @@ class EditWatch:
         # It lives as long as the layer does, and keeps nothing alive.
         self._viewer, self._layer = weakref.ref(viewer), weakref.ref(layer)
         self.table = table
-        #: How many times an edit was found so far.
-        self.edits = 0
         self._point = viewer.dims.point
         self._due = False
         layer.events.paint.connect(self._on_edit)
@@ -195,9 +285,16 @@ class EditWatch:
             return False
         table = self.table.update(np.asarray(full_data(layer)))
         if table is not None:
-            self.edits += 1
             layer.features = shown(table)
         return self.table.edited
+
+    def accept(self, label: int) -> bool:
+        """Note that a nucleus is right, or take that back; return which."""
+        self.table.accepted ^= {label}
+        layer = self._layer()
+        if layer is not None:
+            layer.features = shown(self.table.table())
+        return label in self.table.accepted
 
 
 #: The layers that are watched.
