@@ -1,4 +1,4 @@
-"""Choose and cut the rehearsal crops: `make_rehearsal.py --data DSB2018 TISSUE`.
+"""Choose and cut the rehearsal crops: `make_rehearsal.py --data DSB2018_FOLDER`.
 
 All are from the `train` split: the bundled model has seen them, and no figure is made
 on them. The images of a group are clustered by what they look like, and from each
@@ -19,17 +19,13 @@ from scipy.cluster.vq import kmeans2
 from skimage.segmentation import relabel_sequential
 
 from napari_nucleiseg.core.labels.pieces import separate_pieces
-from napari_nucleiseg.io.splits import kind_of
 
 OUT = Path(__file__).parents[1] / "src/napari_nucleiseg/training/rehearsal_data"
 
 
 @dataclass(frozen=True)
 class Group:
-    """Images that are alike: of one kind, their median diameter within bounds.
-
-    The kind is that of `io.splits.kind_of`.
-    """
+    """Images that are alike: of one kind, their median diameter within bounds."""
 
     kind: str
     low: float  # px
@@ -51,10 +47,6 @@ GROUPS = (
     # The odd one out, in pink, is what most stained sections look like elsewhere.
     Group("color", 22, 999, 4, 192, also="4193474b"),
     Group("brightfield-gray", 0, 999, 3, 256),
-    Group("nuinsseg_color", 0, 28, 5, 192),
-    Group("nuinsseg_color", 28, 999, 5, 256),
-    Group("tnbc_color", 0, 999, 4, 224),
-    Group("u2os_fluo", 0, 999, 3, 384),
 )
 
 #: Shape of the tissue sections.
@@ -71,33 +63,29 @@ LEFT_OUT = {
 }
 
 
-def read_group(
-    data: Sequence[Path], group: Group
-) -> list[tuple[str, np.ndarray, np.ndarray]]:
+def read_group(data: Path, group: Group) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """Return id, image and labels of one group, one image a field of view."""
-    rows = []
-    for folder in data:
-        with (folder / "split.csv").open(newline="", encoding="utf-8") as file:
-            rows += [(row, folder) for row in csv.DictReader(file)]
-    fields: dict[str, tuple[str, Path]] = {}
-    for row, folder in sorted(rows, key=lambda found: found[0]["id"]):
+    with (data / "split.csv").open(newline="", encoding="utf-8") as file:
+        rows = sorted(csv.DictReader(file), key=lambda row: row["id"])
+    fields: dict[str, str] = {}
+    for row in rows:
         wide = 2 * np.sqrt(float(row["median_area_px"] or 0) / np.pi)
         if (
             row["split"] == "train"
-            and kind_of(row) == group.kind
+            and row["kind"] == group.kind
             and group.low <= wide < group.high
             and ((row["height"], row["width"]) == SECTION) == group.sections
             and int(row["nuclei"]) >= 4
             and not row["id"].startswith(tuple(LEFT_OUT))
         ):
-            fields.setdefault(row["field"], (row["id"], folder))
+            fields.setdefault(row["field"], row["id"])
     return [
         (
             name,
-            tifffile.imread(folder / "images" / f"{name}.tif"),
-            tifffile.imread(folder / "masks" / f"{name}.tif"),
+            tifffile.imread(data / "images" / f"{name}.tif"),
+            tifffile.imread(data / "masks" / f"{name}.tif"),
         )
-        for name, folder in fields.values()
+        for name in fields.values()
     ]
 
 
@@ -162,18 +150,18 @@ def choose(features: np.ndarray, n: int) -> list[int]:
 
 
 def save(path: Path, pixels: np.ndarray) -> None:
-    """Write a PNG or JPEG as small as it gets."""
-    Image.fromarray(pixels).save(path, optimize=True, quality=92)
+    """Write a PNG as small as it gets."""
+    Image.fromarray(pixels).save(path, optimize=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the crops, and a table of where each is from."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, nargs="+", required=True)
+    parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, default=OUT)
     args = parser.parse_args(arguments)
     args.output.mkdir(parents=True, exist_ok=True)
-    for old in (*args.output.glob("*.png"), *args.output.glob("*.jpg")):
+    for old in args.output.glob("*.png"):
         old.unlink()
     table = []
     for group in GROUPS:
@@ -191,9 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             numbers = relabel_sequential(separate_pieces(labels[part]))[0]
             if numbers.max() > 255:
                 raise ValueError(f"{name} has more nuclei than a byte can count")
-            # Those of the tissue data sets were JPEGs before.
-            ending = "jpg" if group.kind.endswith("_color") else "png"
-            save(args.output / f"{short}_image.{ending}", image[part])
+            save(args.output / f"{short}_image.png", image[part])
             save(args.output / f"{short}_labels.png", numbers.astype(np.uint8))
             corner = [s.start for s in part]
             table.append([short, group.kind, *corner, int(numbers.max()), name])

@@ -127,7 +127,7 @@ def test_the_axes_are_those_that_the_layer_names(model):
         ((12, 2, 40, 50), ["Every plane", "Channel 0", "Channel 1"]),
         ((40, 50, 2), ["Channel 0", "Channel 1", "Every plane"]),
         ((2, 40, 50), ["Every plane", "Channel 0", "Channel 1"]),
-        ((40, 50), ["The only one"]),
+        ((40, 50), ["The only channel"]),
         ((12, 40, 50), ["Every plane"]),
     ],
 )

@@ -27,40 +27,47 @@ from napari_nucleiseg.widgets.shared.layers import ERRORS_OF, placement
 FIGURES = (
     ("True nuclei", "true", "Nuclei in the ground truth."),
     ("Found nuclei", "predicted", "Nuclei in the labels."),
-    ("Precision", "precision", "How many of the found nuclei are matched."),
-    ("Recall", "recall", "How many of the true nuclei are matched."),
-    ("F1", "F1", "Matched nuclei over the mean of true and found ones."),
+    ("Precision", "precision", "Share of the found nuclei that are matched."),
+    ("Recall", "recall", "Share of the true nuclei that are matched."),
+    (
+        "F1",
+        "F1",
+        "Twice the matched nuclei over the true and found ones.",
+    ),
     (
         "Matched",
         "matched",
-        "True nuclei with a found one that shares at least half of their joint area "
-        "(IoU 0.5 or more), one to one.",
+        "True nuclei paired one to one with a found nucleus of IoU 0.5 or more.",
     ),
-    ("Missed", "missed", "True nuclei where next to nothing was found."),
-    ("False", "false", "Found nuclei where there is none."),
+    ("Missed", "missed", "True nuclei that were not found."),
+    ("False", "false", "Found nuclei where there is no true nucleus."),
     (
         "Merged",
         "merged",
-        "True nuclei that lie, with another one, in a single found nucleus.",
+        "True nuclei that share a single found nucleus with another.",
     ),
-    ("Split", "split", "True nuclei that were found in pieces, none of them a match."),
+    (
+        "Split",
+        "split",
+        "True nuclei found in several pieces, none of which matches.",
+    ),
     (
         "Pieces",
         "pieces",
-        "Found nuclei that are only a piece of a true one: of a split one, or cut off "
-        "from a matched one.",
+        "Found nuclei that cover only part of a true one, which is split, or matched "
+        "by another.",
     ),
     (
         "Misshapen",
         "misshapen",
-        "True nuclei that were found, but with another outline (IoU below 0.5).",
+        "True nuclei that were found with a different outline (IoU below 0.5).",
     ),
 )
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Labels compared with the truth.
+    """Labels compared with the ground truth.
 
     Parameters
     ----------
@@ -88,7 +95,7 @@ class Scored:
 def compare(
     truth: np.ndarray, prediction: np.ndarray, *, by_plane: bool, monitor: Monitor
 ) -> Scored:
-    """Compare labels with the truth in every way the widget shows.
+    """Compare labels with the ground truth in every way the widget shows.
 
     Parameters
     ----------
@@ -145,7 +152,7 @@ def _plain_labels(table: pd.DataFrame, steps: dict[str, int]) -> pd.DataFrame:
 
 
 def show_errors(viewer: ViewerModel, layer: Labels, scored: Scored) -> Labels:
-    """Lay the error map over the labels it is of; update it if it is there already.
+    """Show the error map over its labels; update it if it is already there.
 
     Parameters
     ----------

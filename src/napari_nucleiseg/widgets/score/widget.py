@@ -1,4 +1,4 @@
-"""The widget that says how good labels are."""
+"""The widget that scores labels against the ground truth."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     import napari
 
 _RUN_TIP = (
-    "Compare the labels with the ground truth nucleus by nucleus, and put a map "
-    "of the errors in their place. Both layers are only hidden."
+    "Compare the labels with the ground truth nucleus by nucleus, and show a map of "
+    "the errors. Both layers are hidden, not changed."
 )
-_EXPORT_TIP = "Save the figures, and one row for each nucleus, as a table."
+_EXPORT_TIP = "Save the figures, and one row per nucleus, as a CSV table."
 _TOO_FEW = (
-    "Open two labels layers: the nuclei to be scored, and the true ones to compare "
-    "them with."
+    "Open two labels layers: the nuclei to score, and the ground truth to compare them "
+    "with."
 )
 
 
@@ -61,18 +61,18 @@ class ScoreForm(Container):
                     Labels,
                     _is_offered,
                     name="truth",
-                    label="Truth",
+                    label="Ground truth",
                     tooltip="The labels layer with the true nuclei, such as those "
-                    "drawn by hand.",
+                    "annotated by hand.",
                 ),
                 CheckBox(
                     name="by_plane",
                     value=True,
                     text="Plane by plane",
                     label="",
-                    tooltip="Each plane of the stack has nuclei of its own, even where "
-                    "planes use the same numbers. Untick it where a nucleus reaches "
-                    "through several planes.",
+                    tooltip="Each plane of the stack has its own nuclei, even where "
+                    "planes share label numbers. Untick it if a nucleus spans several "
+                    "planes.",
                 ),
             ]
         )
@@ -80,7 +80,7 @@ class ScoreForm(Container):
 
 
 class ScoreWidget(JobShell):
-    """Choose labels and true labels, press Score, get figures and an error map.
+    """Choose labels and ground truth, press Score, get figures and an error map.
 
     Parameters
     ----------
@@ -222,7 +222,7 @@ class ScoreWidget(JobShell):
         self.table.show_scored(scored)
         show_errors(self.viewer, labels, scored)
         for layer in (labels, truth):
-            layer.visible = False  # they would tinge the map's colours
+            layer.visible = False  # their colours would blend with the map's
 
     # ---- keeping the result ---------------------------------------------------------
 
@@ -247,12 +247,12 @@ class ScoreWidget(JobShell):
 
 
 def _is_offered(layer: Layer) -> bool:
-    """Whether a labels layer can be scored: an error map can not."""
+    """Whether a labels layer can be scored: an error map cannot."""
     return ERRORS_OF not in layer.metadata
 
 
 def _is_result(layer: Labels | None) -> bool:
-    """Whether Segment made a layer: then it is rather to be scored than the truth."""
+    """Whether Segment made a layer: then it is more likely scored than the truth."""
     return layer is not None and RECORD in layer.metadata
 
 

@@ -35,7 +35,7 @@ class SegmentForm(Container):
 
     #: Emitted when another image or channel is chosen.
     source_changed = Signal()
-    #: Emitted when another model is chosen, or the list of models was read anew.
+    #: Emitted when another model is chosen, or the list of models was read again.
     model_changed = Signal()
     #: Emitted with a field's name when its value was changed.
     value_changed = Signal(str)
@@ -55,8 +55,8 @@ class SegmentForm(Container):
         channel = NarrowBox(
             name="channel",
             label="Channel",
-            tooltip="Which channel shows the nuclei. “Every plane” takes the image for "
-            "a stack or time-lapse, and does each plane by itself.",
+            tooltip="The channel that shows the nuclei. “Every plane” treats the image "
+            "as a stack or time-lapse, and segments each plane separately.",
         )
         model = NarrowBox(
             name="model", label="Model", tooltip="The trained network to use."
@@ -152,11 +152,11 @@ class SegmentForm(Container):
     # ---- models and values ----------------------------------------------------------
 
     def refresh_models(self) -> None:
-        """Read the list of models anew, keeping the chosen one and the values.
+        """Read the list of models again, keeping the chosen one and the values.
 
-        If the chosen one is gone or was trained anew, the values that the user has
-        set stay, and the others become those of the model chosen now. No change of a
-        value is told then: labels that are there are not made anew by it.
+        If the chosen one is gone or was trained again, the values that the user has
+        set stay, and the others become those of the model chosen now. That does not
+        count as a change of values: existing labels stay as they are.
         """
         chosen = self.chosen_model()
         models = list_models()

@@ -1,4 +1,4 @@
-"""One press of Segment: what it works on, what it finds, and what is said of it."""
+"""One run of Segment: its input, its result, and the sentences about it."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 #: The maps of several images are kept in this much memory, bytes; the oldest go first.
 MOST_MEMORY = 1_000_000_000
 
-#: Values that the network has to run again for; the others are answered from its maps.
+#: Values that need another run of the network; the others only need its maps.
 NEEDS_RUN = ("diameter", "accurate")
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What one press of the button asks for, noted on the GUI thread.
+    """What one press of the button asks for, recorded on the GUI thread.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """A result to be shown, from whose maps the sliders are answered.
+    """A result to show, from whose maps the sliders make new labels.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Found:
     table : pandas.DataFrame
         One row a nucleus, not rounded; see `layers.make_features`.
     seconds : float or None
-        How long the network took; None for labels made anew since.
+        How long the network took; None for labels remade from its maps.
     """
 
     run: Run
@@ -84,7 +84,7 @@ class Found:
 
     @property
     def nbytes(self) -> int:
-        """How much memory it takes, about."""
+        """Approximate memory use, bytes."""
         maps = sum(plane.maps.nbytes for plane in self.result.planes)
         return maps + self.result.labels.nbytes + self.intensity.nbytes
 
@@ -125,7 +125,7 @@ def find_nuclei(data: Any, run: Run, predictor: Predictor, monitor: Monitor) -> 
 
 
 def find_again(found: Found, params: SegmentParams, monitor: Monitor) -> Found:
-    """Make the labels anew with other thresholds; the network does not run.
+    """Make the labels again with other thresholds; the network does not run.
 
     Raises
     ------
@@ -188,7 +188,7 @@ def forget(image: Image) -> None:
 
 
 def new_source(run: Run, now: Run) -> list[str]:
-    """Return what other maps are asked for than a run made: of what, by what."""
+    """Return why a run's maps no longer do: "channel", "model"."""
     changed = {"channel": run.choice != now.choice, "model": run.model != now.model}
     return [word for word, is_changed in changed.items() if is_changed]
 
@@ -219,7 +219,7 @@ def describe(found: Found, name: str, changed: Sequence[str]) -> str:
     name : str
         The image's.
     changed : sequence of str
-        What was changed since and is not answered yet, in words.
+        What was changed since and is not applied yet, in words.
     """
     result = found.result
     parts = [f"{result.summary} found in {quoted(name)}"]

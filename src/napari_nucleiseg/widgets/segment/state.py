@@ -1,4 +1,4 @@
-"""What is known of the chosen image, and what is to be said of it."""
+"""What is known of the chosen image, and what its result line says."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from napari_nucleiseg.widgets.shared.controls import explain, quoted
 if TYPE_CHECKING:
     import napari
 
-NO_MODEL = "There is no model to run: reinstall napari-nucleiseg."
+NO_MODEL = "No model is installed: reinstall napari-nucleiseg."
 _NO_IMAGE = (
     "Open an image first: File → Open File(s), or File → Open Sample → Nuclei "
     "segmentation."
@@ -71,7 +71,7 @@ class State:
         return (False, 0) if watch is None else (watch.update(), watch.edits)
 
     def as_asked(self) -> Run:
-        """Return what is asked for just now.
+        """Return the run that the form asks for now.
 
         Raises
         ------
@@ -83,7 +83,7 @@ class State:
         return Run(self._form.chosen_channel(), self._form.params(), model)
 
     def wants_labels(self, kept: Kept) -> bool:
-        """Return whether other labels are asked for from the maps that are there."""
+        """Return whether the form asks for other labels from the maps in memory."""
         try:
             now = self.as_asked()
         except ValueError:
@@ -94,12 +94,12 @@ class State:
         )
 
     def text(self, *, answering: bool) -> str:
-        """Return what is to be said of the chosen image.
+        """Return what the result line says of the chosen image.
 
         Parameters
         ----------
         answering : bool
-            Whether sliders are being answered: then they are not said to have changed.
+            Whether changed sliders are being applied: then they need no mention.
         """
         image = self._form.chosen_layer()
         reason = self.why_not()
@@ -114,7 +114,7 @@ class State:
             return runs.describe(kept.found, image.name, changed)
         if watched_labels(self._viewer, image) is not None:
             return (
-                f"What the model saw in {name} is no longer in memory. Press Segment "
+                f"The network's maps of {name} are no longer in memory. Press Segment "
                 "to use other values."
             )
         if image in self._deleted:
@@ -125,7 +125,7 @@ class State:
         return ""
 
     def _changes(self, kept: Kept, answering: bool) -> list[str]:
-        """Return, in words, what was changed since and is not answered yet."""
+        """Return, in words, what was changed since and is not applied yet."""
         now = self.as_asked()
         words = runs.new_source(kept.found.run, now)
         names = runs.new_values(kept.found, now.params)

@@ -12,9 +12,9 @@ from napari_nucleiseg.widgets.shared.layers import (
 )
 
 _TIP = (
-    "What the image's axes are, a letter for each, such as TCYX: Y and X for rows and "
-    "columns, C for channels, S for the colours of an RGB image, any other, such as T "
-    "or Z, for planes that are segmented one by one."
+    "The image's axes, one letter each, such as TCYX: Y and X for rows and columns, C "
+    "for channels, S for the colours of an RGB image, and any other letter, such as T "
+    "or Z, for planes that are segmented separately."
 )
 
 
@@ -32,7 +32,7 @@ class AxesEdit(LineEdit):
         self.changed.connect(self._on_changed)
 
     def follow(self, layer: Image | None) -> None:
-        """Show the axes of a layer; nothing where they can only be one thing."""
+        """Show the axes of a layer; hidden if it is a single plane."""
         self._layer = layer
         needed = layer is not None and layer.ndim > 2
         if layer is not None:

@@ -1,4 +1,4 @@
-"""Small controls and phrases that several widgets share."""
+"""Small controls and text helpers that several widgets share."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class NarrowBox(ComboBox):
         self._show_names()
 
     def offer(self, choices: Sequence[tuple[str, Any]], chosen: Any) -> None:
-        """Offer these names and values, and choose one, without a word.
+        """Offer these names and values, and choose one, without emitting `changed`.
 
         Parameters
         ----------
@@ -128,7 +128,7 @@ class NarrowBox(ComboBox):
 
 
 class LayerBox(NarrowBox):
-    """The choice of a layer of one kind; napari keeps its list up to date.
+    """A drop-down list of the layers of one kind, kept up to date by napari.
 
     A layer stays chosen when it is renamed, and when it goes the uppermost of the
     others takes its place; magicgui alone would jump to the lowest each time.

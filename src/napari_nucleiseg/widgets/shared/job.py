@@ -1,4 +1,4 @@
-"""Runs one core function off the GUI thread, and is its Monitor."""
+"""Run a core function off the GUI thread, with progress and cancelling."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ def channel_choices(layer: Image, axes: str | None = None) -> list[ChannelChoice
     if "S" in axes:
         colours = [ChannelChoice(f"{c} only", axes, i) for i, c in enumerate(_COLOURS)]
         return [ChannelChoice("All colours", axes), *colours]
-    label = "The only one" if len(shape) == 2 else "Every plane"
+    label = "The only channel" if len(shape) == 2 else "Every plane"
     return [ChannelChoice(label, axes)]
 
 

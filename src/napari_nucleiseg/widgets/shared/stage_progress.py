@@ -1,4 +1,4 @@
-"""How far a piece of work is, and how long it will take."""
+"""Progress of a job: the stage, a bar, and the time left."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class StageProgress(Container):
         self._left = TimeLeft()
 
     def show_progress(self, progress: Progress | None) -> None:
-        """Show where the work stands, or nothing when it is over."""
+        """Show progress, or hide when the job is over."""
         self.visible = progress is not None
         if progress is None:
             self._left = TimeLeft()
@@ -35,5 +35,5 @@ class StageProgress(Container):
         self.bar.value = progress.done
 
     def say(self, text: str) -> None:
-        """Say something else than the stage."""
+        """Show a text instead of the stage."""
         self.line.value = text
