@@ -3,8 +3,8 @@
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/screenshots.py [PART …]
 
 Each step is what a user does, in a real napari window; nothing is drawn by hand. Parts
-are segment, confidence, score and train; all of them if none is named. The training is
-a real one, too short to be a good one: only to show what it looks like.
+are segment, confidence, correct, score and train; all of them if none is named. The
+training is a real one, too short to be a good one: only to show what it looks like.
 """
 
 import argparse
@@ -135,6 +135,19 @@ def shoot_confidence() -> None:
     viewer.close()
 
 
+def shoot_correct() -> None:
+    """Go to the least certain nucleus, with outlines."""
+    viewer = open_napari()
+    viewer.open_sample(PLUGIN, "crowded")
+    widget = dock(viewer, WIDGET)
+    segment(viewer, widget)
+    widget.review.outline_box.click()
+    widget.review.next_button.click()
+    widget.ensureWidgetVisible(widget.review.tools)
+    shoot(viewer, "9-correct")
+    viewer.close()
+
+
 def shoot_score() -> None:
     """Compare what Segment finds with the true nuclei."""
     viewer = open_napari()
@@ -199,6 +212,7 @@ def shoot_link() -> None:
 PARTS = {
     "segment": shoot_segment,
     "confidence": shoot_confidence,
+    "correct": shoot_correct,
     "score": shoot_score,
     "train": shoot_train,
     "link": shoot_link,

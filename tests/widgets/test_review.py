@@ -7,7 +7,11 @@ from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap
 from napari.utils.shortcuts import default_shortcuts
 from qtpy.QtCore import Qt
 
-from napari_nucleiseg.widgets.segment.review import FILL, KEY, ReviewPanel
+from napari_nucleiseg.widgets.segment.review import KEYS, ReviewPanel
+from napari_nucleiseg.widgets.segment.tools import BUTTONS
+from napari_nucleiseg.widgets.shared.camera import FILL
+
+KEY = "N"
 
 
 def add_labels(viewer, confidence=(0.9, 0.4, 0.7), **options):
@@ -39,11 +43,56 @@ def test_the_least_confident_come_first(viewer, panel, qtbot):
         press(qtbot, panel.next_button)
         seen.append((layer.selected_label, panel.place_line.text()))
     assert seen == [
-        (2, "1 of 3, confidence 0.40."),
-        (3, "2 of 3, confidence 0.70."),
-        (1, "3 of 3, confidence 0.90. That was the last."),
-        (2, "1 of 3, confidence 0.40."),
+        (2, "Nucleus 2: confidence 0.40. Looked at 1 of 3."),
+        (3, "Nucleus 3: confidence 0.70. Looked at 2 of 3."),
+        (1, "Nucleus 1: confidence 0.90. Looked at 3 of 3. That was the last."),
+        (2, "Nucleus 2: confidence 0.40. Looked at 1 of 3."),
     ]
+
+
+def test_going_back_and_forth_again(viewer, panel, qtbot):
+    layer = add_labels(viewer)
+    panel.set_layer(layer)
+    press(qtbot, panel.previous_button)
+    assert panel.place_line.text() == ""
+    seen = []
+    for key in ("N", "N", "Shift-N", "N", "N"):
+        modifier = Qt.KeyboardModifier.NoModifier
+        if "Shift" in key:
+            modifier = Qt.KeyboardModifier.ShiftModifier
+        qtbot.keyClick(viewer.window._qt_window, "N", modifier)
+        seen.append(layer.selected_label)
+    assert seen == [2, 3, 2, 3, 1]
+    press(qtbot, panel.previous_button)
+    assert layer.selected_label == 3
+    assert panel.place_line.text().startswith("Nucleus 3: confidence 0.70. Looked at 3")
+
+
+def test_the_nucleus_gone_to_is_framed_among_its_neighbours(viewer, panel, qtbot):
+    layer = add_labels(viewer, scale=(2, 0.5, 0.5), translate=(0, 7, 3))
+    panel.set_layer(layer)
+    panel.next_uncertain()
+    mark = viewer.layers["Nucleus under review"]
+    (frame,) = mark.data
+    assert viewer.layers.selection.active is layer
+    assert set(frame[:, 0]) == {1}
+    assert 50 < frame[:, 1].min() < 60 < 69 < frame[:, 1].max() < 80
+    assert 70 < frame[:, 2].min() < 80 < 99 < frame[:, 2].max() < 110
+    assert np.allclose(mark.data_to_world((1, 2, 3)), layer.data_to_world((1, 2, 3)))
+    # What is far outside of the nucleus is on the canvas, too.
+    assert FILL < 0.5
+    panel.hide()
+    qtbot.waitUntil(lambda: mark not in viewer.layers, timeout=2000)
+
+
+def test_outlines_by_one_switch(viewer, panel, qtbot):
+    layer = add_labels(viewer)
+    panel.set_layer(layer)
+    panel.outline_box.click()
+    assert layer.contour > 0
+    qtbot.keyClick(viewer.window._qt_window, "U")
+    assert layer.contour == 0
+    assert not panel.outline_box.isChecked()
 
 
 def test_the_camera_goes_there(viewer, panel):
@@ -80,12 +129,19 @@ def test_the_key_does_what_the_button_does(viewer, panel, qtbot):
     assert layer.selected_label == 2
     qtbot.keyClick(viewer.window._qt_window, KEY)
     assert layer.selected_label == 3
-    assert KEY in panel.next_button.text()
+    assert panel.next_button.text() == "Next (N)"
 
 
-def test_napari_does_not_use_the_key():
+def test_napari_does_not_use_the_keys():
     used = {str(key) for keys in default_shortcuts.values() for key in keys}
-    assert KEY not in used
+    # All but those that only shapes and points use.
+    used -= {"A", "S", "D", "J", "K", "Delete"} - {
+        str(key)
+        for name, keys in default_shortcuts.items()
+        for key in keys
+        if "labels" in name or name.startswith("napari:toggle")
+    }
+    assert not used & {*KEYS, *(key for _, key, _, _ in BUTTONS)}
     assert "V" in used
 
 
@@ -94,7 +150,7 @@ def test_a_key_that_is_taken_is_left_alone(viewer, qtbot):
     viewer.bind_key(KEY, calls.append)
     panel = ReviewPanel(viewer)
     qtbot.addWidget(panel)
-    assert panel.next_button.text() == "Next uncertain nucleus"
+    assert panel.next_button.text() == "Next"
     qtbot.keyClick(viewer.window._qt_window, KEY)
     assert len(calls) == 1
 
@@ -111,7 +167,7 @@ def test_it_lets_go_of_key_and_layer_when_it_goes(viewer, qtbot):
     layer.features = layer.features  # nobody listens any more
     again = ReviewPanel(viewer)
     qtbot.addWidget(again)
-    assert KEY in again.next_button.text()
+    assert again.next_button.text() == "Next (N)"
 
 
 def test_colours_by_confidence_and_back(viewer, panel, qtbot):
@@ -156,7 +212,25 @@ def test_painting_does_not_start_over(viewer, panel):
     layer.data_setitem((np.array([0]), np.array([0]), np.array([0])), 3)
     panel.set_layer(layer)
     panel.next_uncertain()
-    assert panel.place_line.text() == "2 of 3, confidence 0.70."
+    assert "confidence 0.70. Looked at 2 of 3" in panel.place_line.text()
+
+
+def test_an_edit_does_not_start_over(viewer, panel):
+    layer = add_labels(viewer)
+    panel.set_layer(layer)
+    panel.next_uncertain()
+    panel.next_uncertain()
+    # Nucleus 1 was redrawn: it has no confidence any more, and is not gone to.
+    layer.features = pd.DataFrame(
+        {
+            "index": [1, 2, 3],
+            "confidence": [np.nan, 0.4, 0.7],
+            "by_hand": ["drawn", None, None],
+        }
+    )
+    assert "Nucleus 3: confidence 0.70. Looked at 2 of 3" in panel.place_line.text()
+    panel.previous()
+    assert layer.selected_label == 2
 
 
 def test_erased_nuclei_are_passed_over(viewer, panel):

@@ -142,59 +142,63 @@ def test_editing_a_large_result_is_quick(docked, qtbot):
     assert best < 0.1
 
 
-def test_a_slider_asks_before_it_replaces_edits(docked, qtbot, slow):
+def test_corrections_stay_through_sliders_and_a_new_run(docked, qtbot, slow):
     viewer, widget = docked.viewer, docked.widget
     segment(docked, qtbot)
     (layer,) = result_layers(viewer)
     top = int(layer.data.max())
-    layer.fill((30, 30), 0)
+    layer.fill((30, 30), 0)  # erased
+    layer.brush_size = 6
+    layer.paint((70, 60), int(layer.data[70, 70]))  # made wider by hand
+    layer.paint((5, 5), top + 7)  # drawn
     edited = layer.data.copy()
     widget.form["min_area"].value = 5
     wait_until_done(qtbot, widget)
-    assert widget.question.isVisible()
-    assert "“a” were edited by hand" in widget.question.line.text()
-    np.testing.assert_array_equal(layer.data, edited)
-    widget.question.keep_button.click()
-    assert not widget.question.isVisible()
-    # Asked once: the next value leaves the edits alone without a question.
-    widget.form["min_area"].value = 10
-    wait_until_done(qtbot, widget)
-    assert not widget.question.isVisible()
     assert result_layers(viewer) == [layer]
     np.testing.assert_array_equal(layer.data, edited)
-    assert "Changed since: minimum area. Press Segment to use it." in line(docked)
-    # Segment is how to start over after all, and asks too.
-    press(qtbot, widget)
-    assert not widget.is_running
-    assert widget.question.isVisible()
-    tiles = slow.tiles
-    widget.question.over_button.click()
+    assert line(docked).endswith("2 nuclei corrected or accepted by hand kept.")
+    # The rest follows the sliders.
+    widget.form["min_area"].value = 10_000
     wait_until_done(qtbot, widget)
-    assert slow.tiles > tiles
-    assert result_layers(viewer) == [layer]
-    assert layer.data.max() == top
-    assert layer.data[30, 30] > 0
-
-
-def test_starting_over_from_a_slider_takes_one_layer(docked, qtbot, slow):
-    viewer, widget = docked.viewer, docked.widget
-    segment(docked, qtbot)
-    (layer,) = result_layers(viewer)
-    layer.fill((30, 30), 0)
+    wide = int(edited[70, 70])
+    np.testing.assert_array_equal(
+        layer.data, np.where(np.isin(edited, [wide, top + 7]), edited, 0)
+    )
+    ways = layer.features.set_index("index")["by_hand"].to_dict()
+    assert ways == {wide: "corrected", top + 7: "drawn"}
     tiles = slow.tiles
     widget.form["min_area"].value = 5
     wait_until_done(qtbot, widget)
-    widget.question.over_button.click()
+    press(qtbot, widget)
     wait_until_done(qtbot, widget)
+    assert slow.tiles > tiles
     assert result_layers(viewer) == [layer]
-    assert layer.data[30, 30] > 0
-    assert slow.tiles == tiles
-    layer.undo()  # of an edit of labels that are gone: there is nothing to undo
-    assert layer.data[30, 30] > 0
-    # What was replaced is no edit any more.
-    widget.form["min_area"].value = 10
+    np.testing.assert_array_equal(layer.data, edited)
+    assert len(layer.features) == top
+
+
+def test_discarding_corrections_can_be_undone(docked, qtbot, slow):
+    viewer, widget = docked.viewer, docked.widget
+    button = widget.review.tools.discard_button
+    segment(docked, qtbot)
+    (layer,) = result_layers(viewer)
+    made = layer.data.copy()
+    assert not button.isVisible()
+    with _features(qtbot, layer):
+        layer.fill((30, 30), 0)
+    edited = layer.data.copy()
+    assert button.isVisible()
+    widget.form["min_area"].value = 5
     wait_until_done(qtbot, widget)
-    assert not widget.question.isVisible()
+    button.click()
+    np.testing.assert_array_equal(layer.data, made)
+    assert len(layer.features) == made.max()
+    assert "by hand" not in line(docked)
+    with _features(qtbot, layer):
+        layer.undo()
+    np.testing.assert_array_equal(layer.data, edited)
+    assert button.isVisible()
+    assert len(layer.features) == made.max() - 1
 
 
 def test_edits_made_while_it_runs_are_not_lost(docked, qtbot, slow):
@@ -207,12 +211,10 @@ def test_edits_made_while_it_runs_are_not_lost(docked, qtbot, slow):
     edited = layer.data.copy()
     wait_until_done(qtbot, widget)
     np.testing.assert_array_equal(layer.data, edited)
-    widget.question.over_button.click()
-    assert layer.data[30, 30] > 0
     assert result_layers(viewer) == [layer]
 
 
-def test_an_edit_that_was_undone_is_not_asked_about(docked, qtbot, slow):
+def test_an_edit_that_was_undone_is_no_edit(docked, qtbot, slow):
     viewer, widget = docked.viewer, docked.widget
     segment(docked, qtbot)
     (layer,) = result_layers(viewer)
@@ -220,7 +222,6 @@ def test_an_edit_that_was_undone_is_not_asked_about(docked, qtbot, slow):
     layer.undo()
     widget.form["min_area"].value = 10_000
     wait_until_done(qtbot, widget)
-    assert not widget.question.isVisible()
     assert layer.data.max() == 0
 
 
@@ -439,10 +440,11 @@ def test_the_axes_are_shown_and_can_be_changed(docked, qtbot, slow):
     assert inputs.axes.value == "CYX"
     with _features(qtbot, labels):
         labels.fill((30, 30), 0)
-    # Read in another way, the image has other labels: in one layer again.
+    # Read in another way, the image has other labels; the edited ones are put aside.
     inputs.axes.value = "ZYX"
     press(qtbot, widget)
-    widget.question.over_button.click()
     wait_until_done(qtbot, widget)
-    (labels,) = result_layers(viewer)
-    assert labels.data.shape == stack.shape
+    before, after = result_layers(viewer)
+    assert before is labels
+    assert not before.visible
+    assert after.data.shape == stack.shape

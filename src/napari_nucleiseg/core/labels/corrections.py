@@ -92,10 +92,11 @@ def _parts(nucleus: np.ndarray, line: np.ndarray) -> np.ndarray:
     from skimage.draw import line as draw_line
 
     wall = np.zeros(nucleus.shape, bool)
-    ends = np.rint(line).astype(int)
+    height, width = nucleus.shape
+    ends = np.rint(line).astype(int).tolist()
     for (y0, x0), (y1, x1) in itertools.pairwise(ends):
         y, x = draw_line(y0, x0, y1, x1)
-        inside = (y >= 0) & (x >= 0) & (y < wall.shape[0]) & (x < wall.shape[1])
+        inside = (y >= 0) & (x >= 0) & (y < height) & (x < width)
         wall[y[inside], x[inside]] = True
     return _settle(ndi.label(nucleus & ~wall)[0], nucleus)
 

@@ -96,6 +96,12 @@ class EditedTable:
         return self._known
 
     @property
+    def highest(self) -> int:
+        """The highest number that any nucleus has or had."""
+        numbers = self._made_area.index.union(self._sums.index)
+        return int(numbers.max()) if len(numbers) else 0
+
+    @property
     def edited(self) -> bool:
         """Whether anything was touched by hand, or erased."""
         return self._differing > 0 or bool(self.by_hand()) or self._cleared is not None
@@ -313,6 +319,21 @@ def watch_edits(viewer: napari.Viewer, layer: Labels, table: EditedTable) -> Non
 def watch_of(layer: Labels) -> EditWatch | None:
     """Return what watches a layer, if Segment made it."""
     return _WATCHES.get(layer)
+
+
+def unwatch(layer: Labels) -> None:
+    """Take a layer for the user's own from now on."""
+    _WATCHES.pop(layer, None)
+
+
+def carried(layer: Labels, fresh: EditedTable) -> EditedTable:
+    """Return the table of labels made anew, with a layer's corrections kept in them."""
+    watch = watch_of(layer)
+    if watch is None or not watch.update():
+        return fresh
+    if watch.table.labels.shape != fresh.labels.shape:
+        return fresh
+    return watch.table.carried_to(fresh)
 
 
 def watched_labels(viewer: napari.Viewer, image: Image) -> Labels | None:

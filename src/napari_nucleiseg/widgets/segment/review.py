@@ -1,62 +1,59 @@
-"""Review labels by confidence: the uncertain nuclei first."""
+"""Look through nuclei, the uncertain ones first, and correct them."""
 
 from __future__ import annotations
 
 import functools
-import itertools
-import math
-import weakref
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels
-from napari.utils.colormaps import DirectLabelColormap, ensure_colormap
-from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
-    QLabel,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_nucleiseg.widgets.shared.controls import unwrapped
-from napari_nucleiseg.widgets.shared.layers import full_data
+from napari_nucleiseg.widgets.segment.colours import ConfidenceColours, make_legend
+from napari_nucleiseg.widgets.segment.corrector import Corrector
+from napari_nucleiseg.widgets.segment.edits import BY_HAND
+from napari_nucleiseg.widgets.segment.keys import bind_keys, key_text
+from napari_nucleiseg.widgets.segment.mark import Mark
+from napari_nucleiseg.widgets.segment.tools import CorrectionTools
+from napari_nucleiseg.widgets.shared.camera import look_at
+from napari_nucleiseg.widgets.shared.controls import MessageLine, one_shot, unwrapped
 
 if TYPE_CHECKING:
     import napari
 
-#: The key for the next uncertain nucleus. napari 0.9 leaves it free for every layer.
-KEY = "N"
+#: Keys, and what they do. napari 0.9 leaves them free for labels and the viewer.
+KEYS = {"N": "next_uncertain", "Shift-N": "previous", "U": "toggle_outlines"}
 
-#: Colours run from this confidence, and all below, to 1: most nuclei lie in between.
-UNSURE = 0.5
-
-#: A nucleus that is gone to takes up this part of the canvas, along its longer side.
-FILL = 0.2
+#: The width of the contours when outlines are shown, pixels.
+_CONTOUR = 2
 
 _NO_LABELS = "Segment an image first: its nuclei come with a confidence."
 _NO_CONFIDENCE = "These labels have no confidence: only those from Segment do."
 _COLOUR_TIP = (
-    "Paint each nucleus by how sure the model is of it, from bright (unsure) to dark "
-    "(sure). Nuclei painted by hand are white. Untick it for the previous colours."
+    "Colour each nucleus by the model's confidence, from bright (uncertain) to dark "
+    "(certain). Nuclei drawn by hand are white."
 )
+_NEXT_TIP = "Go to the nucleus with the lowest confidence not looked at yet."
 
 
 class ReviewPanel(QWidget):
-    """Colour nuclei by confidence, and go from one uncertain nucleus to the next.
+    """Go from one uncertain nucleus to the next, and correct what is wrong.
 
     To be put into another widget. It works on one labels layer, whose ``features``
-    need the columns ``index`` (the label) and ``confidence`` (0–1).
+    need the columns ``index`` (the label) and ``confidence`` (0–1). A click on a
+    nucleus, with napari's pan and zoom tool, makes it the one that is corrected.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        The viewer whose camera is moved. The key `KEY` is bound in it until the panel
-        goes, unless something else has taken it already.
+        The viewer whose camera is moved, and in which `KEYS` are bound until the panel
+        goes, unless something else has taken them already.
     parent : QWidget, optional
         See Qt.
     """
@@ -65,62 +62,74 @@ class ReviewPanel(QWidget):
         super().__init__(parent)
         self.viewer = viewer
         self._layer: Labels | None = None
-        self._former: Any = None
+        self._colours, self._mark = ConfidenceColours(), Mark(unwrapped(viewer))
         self._listener = self._on_features_changed
-        # Labels and confidences, the least confident first, and how many were shown.
+        # Labels and confidences, the least confident first.
         self._labels: np.ndarray = np.empty(0, np.int64)
         self._confidence: np.ndarray = np.empty(0)
-        self._shown = 0
+        # What was looked at, in order, and which of them is looked at now.
+        self._looked: list[int] = []
+        self._at = -1
         self._make_controls()
-        key_is_free = self._bind_key()
-        keys = f" Key: {KEY}." if key_is_free else ""
-        self._next_tip = f"Go to the nucleus that the model is least sure of.{keys}"
-        if key_is_free:
-            self.next_button.setText(f"Next uncertain nucleus ({KEY})")
+        self._lay_out()
+        self._away = one_shot(self, 0, self._on_hidden)
+        # The layer outlives the panel: let go of it without holding on to a widget
+        # that Qt has deleted.
+        self.destroyed.connect(functools.partial(_let_go, self.__dict__))
         self.set_layer(None)
 
+    # ---- building ------------------------------------------------------------------
+
     def _make_controls(self) -> None:
+        free = bind_keys(self.viewer, self, KEYS)
+        keys = {
+            name: f" ({key_text(key)})" for key, name in KEYS.items() if key in free
+        }
         self.colour_box = QCheckBox("Colour by confidence")
         self.colour_box.setObjectName("colour_box")
         self.colour_box.toggled.connect(self._on_colour_toggled)
-        self.legend = _make_legend()
+        self.outline_box = QCheckBox("Outlines" + keys.get("toggle_outlines", ""))
+        self.outline_box.setObjectName("outline_box")
+        self.outline_box.setToolTip("Show outlines instead of filled nuclei.")
+        self.outline_box.toggled.connect(self._show_outlines)
+        self.legend = make_legend()
         self.legend.hide()
-        self.next_button = QPushButton("Next uncertain nucleus")
+        self.previous_button = QPushButton("Previous" + keys.get("previous", ""))
+        self.previous_button.setObjectName("previous_button")
+        self.previous_button.setToolTip("Go back to the nucleus looked at before.")
+        self.previous_button.clicked.connect(self.previous)
+        self.next_button = QPushButton("Next" + keys.get("next_uncertain", ""))
         self.next_button.setObjectName("next_button")
         self.next_button.clicked.connect(self.next_uncertain)
-        self.place_line = QLabel()
-        self.place_line.setWordWrap(True)
-        self.place_line.setObjectName("place_line")
+        self.place_line = MessageLine("place_line")
+        self.tools = CorrectionTools(self.viewer, self._mark)
+        self.tools.chosen.connect(self._on_chosen)
+
+    def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (
-            self.colour_box,
-            self.legend,
-            self.next_button,
-            self.place_line,
+        looks, ways = QHBoxLayout(), QHBoxLayout()
+        for row, first, second in (
+            (looks, self.colour_box, self.outline_box),
+            (ways, self.previous_button, self.next_button),
         ):
-            layout.addWidget(widget)
+            row.addWidget(first, 1)
+            row.addWidget(second, 1)
+        layout.addLayout(looks)
+        layout.addWidget(self.legend)
+        layout.addLayout(ways)
+        layout.addWidget(self.place_line)
+        layout.addWidget(self.tools)
 
-    def _bind_key(self) -> bool:
-        panel = weakref.ref(self)
+    def hideEvent(self, event: Any) -> None:
+        """Take the mark away with the panel."""
+        super().hideEvent(event)
+        self._away.start()
 
-        def on_key_pressed(_viewer: Any) -> None:
-            alive = panel()
-            if alive is not None:
-                alive.next_uncertain()
-
-        try:
-            self.viewer.bind_key(KEY, on_key_pressed)
-        except ValueError:  # someone else's
-            on_key_pressed = None  # type: ignore[assignment]
-        # The viewer and the layer outlive the panel: let go of them without holding
-        # on to a widget that Qt has deleted.
-        self.destroyed.connect(
-            functools.partial(
-                _let_go, unwrapped(self.viewer), on_key_pressed, self.__dict__
-            )
-        )
-        return on_key_pressed is not None
+    def _on_hidden(self) -> None:
+        if not self.isVisible():
+            self.tools.use("")
+            self._mark.remove()
 
     # ---- the layer -----------------------------------------------------------------
 
@@ -135,41 +144,55 @@ class ReviewPanel(QWidget):
             The same layer again is read again.
         """
         if layer is None or self._layer is None or layer != self._layer:
-            self._restore_colours()
-            self._stop_listening()
+            self._colours.take_off()
+            if self._layer is not None:
+                self._layer.events.features.disconnect(self._listener)
             self._layer = unwrapped(layer)
             self._labels, self._confidence = np.empty(0, np.int64), np.empty(0)
+            self._looked, self._at = [], -1
+            self.tools.set_layer(self._layer)
+            self._mark.clear()
+            self.place_line.clear()
             if layer is not None:
                 layer.events.features.connect(self._listener)
+                self._show_outlines(self.outline_box.isChecked())
         self._on_features_changed()
 
-    def _stop_listening(self) -> None:
-        if self._layer is not None:
-            self._layer.events.features.disconnect(self._listener)
-
     def _on_features_changed(self, event: Any = None) -> None:
-        labels, confidence = _ranking(self._layer)
-        if not (
-            np.array_equal(labels, self._labels)
-            and np.array_equal(confidence, self._confidence)
-        ):
-            self._shown = 0
+        before = dict(zip(self._labels.tolist(), self._confidence, strict=True))
+        self._labels, self._confidence = _ranking(self._layer)
+        now = dict(zip(self._labels.tolist(), self._confidence, strict=True))
+        hand = _by_hand(self._layer)
+        current = self.current
+        # Numbers of another result are other nuclei.
+        self._looked = [
+            n for n in self._looked if n in hand or now.get(n, -1) == before.get(n)
+        ]
+        if current in self._looked:
+            self._at = self._looked.index(current)
+            if self._mark.is_there and self._layer is not None:
+                pixels = Corrector(self.viewer, self._layer).pixels(current)
+                self._mark.frame(self._layer, pixels)
+            self._show_place()
+        elif self._at >= 0:
+            self._at = len(self._looked)  # after the last, at none
+            self._mark.clear()
             self.place_line.clear()
-        self._labels, self._confidence = labels, confidence
+        self.tools.current = self.current
+        self.tools.refresh()
         reason = _NO_LABELS if self._layer is None else _NO_CONFIDENCE
         if self._layer is not None and "confidence" in self._layer.features:
             reason = "There are no nuclei to review."
-        possible = labels.size > 0
-        self.colour_box.setEnabled(possible)
-        self.colour_box.setToolTip(_COLOUR_TIP if possible else reason)
-        self.next_button.setEnabled(possible)
-        self.next_button.setToolTip(self._next_tip if possible else reason)
-        if not possible:
-            self._shown = 0
-            self.place_line.clear()
+        possible = self._labels.size > 0
+        for control, tip in (
+            (self.colour_box, _COLOUR_TIP),
+            (self.next_button, _NEXT_TIP),
+        ):
+            control.setEnabled(possible)
+            control.setToolTip(tip if possible else reason)
         self._colour()
 
-    # ---- colours ---------------------------------------------------------------------
+    # ---- looks -----------------------------------------------------------------------
 
     def _on_colour_toggled(self, ticked: bool) -> None:
         self.legend.setVisible(ticked)
@@ -177,57 +200,94 @@ class ReviewPanel(QWidget):
 
     def _colour(self) -> None:
         """Give the layer the colours it should have just now."""
-        if not (self.colour_box.isChecked() and self._labels.size):
-            self._restore_colours()
-            return
-        layer = self._layer
-        assert layer is not None
-        if self._former is None:
-            self._former = layer.colormap
-        colours = _colours(self._confidence)
-        table: dict[int | None, Any] = {None: "white", 0: "transparent"}
-        table.update(zip(self._labels.tolist(), colours, strict=True))
-        layer.colormap = DirectLabelColormap(color_dict=table)
+        if (
+            self._layer is not None
+            and self.colour_box.isChecked()
+            and self._labels.size
+        ):
+            self._colours.put_on(self._layer, self._labels, self._confidence)
+        else:
+            self._colours.take_off()
 
-    def _restore_colours(self) -> None:
-        if self._former is not None and self._layer is not None:
-            self._layer.colormap = self._former
-        self._former = None
+    def _show_outlines(self, ticked: bool) -> None:
+        if self._layer is not None and bool(self._layer.contour) != ticked:
+            self._layer.contour = _CONTOUR if ticked else 0
+
+    def toggle_outlines(self) -> None:
+        """Show outlines, or filled nuclei again."""
+        self.outline_box.toggle()
 
     # ---- going from nucleus to nucleus -----------------------------------------------
 
-    def next_uncertain(self) -> None:
-        """Go to the least confident nucleus not yet shown; after the last, start over.
+    @property
+    def current(self) -> int:
+        """The nucleus that is looked at; 0 if there is none."""
+        return self._looked[self._at] if 0 <= self._at < len(self._looked) else 0
 
-        Nuclei that were erased since are passed over.
+    def next_uncertain(self) -> None:
+        """Go to the least confident nucleus not looked at; after the last, start over.
+
+        Having gone back, go forward again first. Nuclei that were erased are skipped.
         """
-        layer = self._layer
-        if layer is None or not self._labels.size:
+        if not self._is_there() or not self._labels.size:
             return
-        if layer not in self.viewer.layers:
-            self.set_layer(None)
-            return
-        if self._shown >= self._labels.size:
-            self._shown = 0
-        data = np.asarray(full_data(layer))
-        for rank in range(self._shown, self._labels.size):
-            label = int(self._labels[rank])
-            pixels = np.nonzero(data == label)
-            if pixels[0].size:
-                break
-        else:
-            self._shown = self._labels.size
+        for at in range(self._at + 1, len(self._looked)):
+            if self._go_to(self._looked[at]):
+                return
+        rest = [n for n in self._labels.tolist() if n not in self._looked]
+        if not rest:
+            self._looked, self._at = [], -1
+            rest = self._labels.tolist()
+        if not any(self._go_to(label) for label in rest):
             self.place_line.setText("No uncertain nucleus is left.")
-            return
-        self._shown = rank + 1
+
+    def previous(self) -> None:
+        """Go back to the nucleus looked at before."""
+        if self._is_there():
+            any(self._go_to(n) for n in reversed(self._looked[: max(self._at, 0)]))
+
+    def _is_there(self) -> bool:
+        if self._layer is not None and self._layer not in self.viewer.layers:
+            self.set_layer(None)
+        return self._layer is not None
+
+    def _go_to(self, label: int, *, move: bool = True) -> bool:
+        """Look at a nucleus, and return whether it is there."""
+        layer = self._layer
+        assert layer is not None
+        pixels = Corrector(self.viewer, layer).pixels(label)
+        if not len(pixels):
+            return False
+        if label not in self._looked:
+            self._looked.append(label)
+        self._at = self._looked.index(label)
+        self.tools.current = label
         layer.visible = True
         layer.selected_label = label
         self.viewer.layers.selection.active = layer
-        _look_at(self.viewer, layer, np.stack(pixels, axis=-1))
-        last = " That was the last." if self._shown == self._labels.size else ""
+        if move:
+            look_at(self.viewer, layer, pixels)
+        self._mark.frame(layer, pixels)
+        self._show_place()
+        return True
+
+    def _on_chosen(self, label: int) -> None:
+        self._go_to(label, move=False)
+
+    def _show_place(self) -> None:
+        """Say which nucleus is looked at."""
+        layer, label = self._layer, self.current
+        if layer is None or not label:
+            return
+        table = layer.features.set_index("index")
+        row = table.loc[label] if label in table.index else {}
+        how = row.get(BY_HAND)
+        if not isinstance(how, str):
+            how = f"confidence {row.get('confidence', np.nan):.2f}"
+        count, total = len(self._looked), len(table)
+        last = " That was the last." if count >= total else ""
         self.place_line.setText(
-            f"{self._shown} of {self._labels.size}, confidence "
-            f"{self._confidence[rank]:.2f}.{last}"
+            f"Nucleus {label}: {how}. Looked at {count} of {total}.{last}"
         )
 
 
@@ -240,82 +300,17 @@ def _ranking(layer: Labels | None) -> tuple[np.ndarray, np.ndarray]:
     return table["index"].to_numpy(np.int64), table["confidence"].to_numpy(float)
 
 
-def _look_at(viewer: napari.Viewer, layer: Labels, pixels: np.ndarray) -> None:
-    """Move the camera, and the sliders of a stack, to some pixels of a layer.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        Whose camera and sliders.
-    layer : napari.layers.Labels
-        The layer; its axes are the viewer's last ones.
-    pixels : numpy.ndarray
-        ``(n, ndim)`` int, at least one.
-    """
-    first = viewer.dims.ndim - layer.ndim
-    displayed = list(viewer.dims.displayed)
-    hidden = [i for i in range(layer.ndim) if i + first not in displayed]
-    for axis in hidden:  # one plane, of a nucleus that reaches through several
-        middle = np.sort(pixels[:, axis])[len(pixels) // 2]
-        pixels = pixels[pixels[:, axis] == middle]
-    low, high = pixels.min(axis=0) - 0.5, pixels.max(axis=0) + 0.5
-    for axis in hidden:
-        low[axis] = high[axis] = pixels[0, axis]
-    # An axis of length 1 may span several of the image's channels: it stays there.
-    hidden = [axis for axis in hidden if full_data(layer).shape[axis] > 1]
-    corners = itertools.product(*zip(low, high, strict=True))
-    world = np.array([layer.data_to_world(corner) for corner in corners])
-    centre = world.mean(axis=0)
-    for axis in hidden:
-        viewer.dims.set_point(axis + first, centre[axis])
-    seen = [axis - first for axis in displayed if axis >= first]
-    size = float(np.ptp(world[:, seen], axis=0).max())
-    if "area" in layer.features:  # a speck is shown among nuclei, not as a wall
-        typical = 2 * math.sqrt(float(layer.features["area"].median()) / math.pi)
-        size = max(size, typical * abs(float(layer.scale[-1])))
-    camera = viewer.scene.camera
-    camera.center = tuple([0.0] * (3 - len(seen)) + centre[seen].tolist())
-    camera.zoom = FILL * min(viewer.canvas.size) / size
+def _by_hand(layer: Labels | None) -> set[int]:
+    """Return the labels that were touched by hand."""
+    if layer is None or BY_HAND not in layer.features:
+        return set()
+    table = layer.features.dropna(subset=[BY_HAND])
+    return set(table["index"].tolist())
 
 
-def _colours(confidence: np.ndarray) -> np.ndarray:
-    """Return ``(n, 4)`` RGBA in 0–1: bright is unsure; colour-blind people can tell."""
-    doubt = np.clip((1 - confidence) / (1 - UNSURE), 0, 1)
-    # The darkest quarter of the scale would not show on black.
-    return ensure_colormap("viridis").map(0.25 + 0.75 * doubt)
-
-
-def _make_legend() -> QWidget:
-    colours = _colours(np.linspace(UNSURE, 1, 128))
-    bytes_ = np.ascontiguousarray((255 * colours[None, :, :3]).round().astype(np.uint8))
-    image = QImage(bytes_.data, 128, 1, 3 * 128, QImage.Format.Format_RGB888)
-    bar = QLabel()
-    bar.setPixmap(QPixmap.fromImage(image.copy()))
-    bar.setScaledContents(True)
-    bar.setFixedHeight(12)
-    bar.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    legend = QWidget()
-    row = QHBoxLayout(legend)
-    row.setContentsMargins(0, 0, 0, 0)
-    row.addWidget(QLabel(f"{UNSURE} or less"))
-    row.addWidget(bar, 1)
-    row.addWidget(QLabel("1"))
-    return legend
-
-
-def _let_go(
-    viewer: napari.Viewer,
-    on_key_pressed: Callable | None,
-    state: dict[str, Any],
-    *_: Any,
-) -> None:
-    """Unbind the key and leave the layer of a panel that is gone."""
-    if on_key_pressed is not None:
-        unbound = viewer.bind_key(KEY, None)
-        if unbound is not None and unbound != on_key_pressed:
-            viewer.bind_key(KEY, unbound)  # someone else took it over since
-    layer, former = state.get("_layer"), state.get("_former")
+def _let_go(state: dict[str, Any], *_: Any) -> None:
+    """Leave the layer of a panel that is gone."""
+    layer = state.get("_layer")
     if layer is not None:
         layer.events.features.disconnect(state["_listener"])
-        if former is not None:
-            layer.colormap = former
+        state["_colours"].take_off()

@@ -89,7 +89,7 @@ class Found:
         return maps + self.result.labels.nbytes + self.intensity.nbytes
 
     def editable(self) -> EditedTable:
-        """Return the table of a layer with these labels, which follows its edits."""
+        """Return the table of these labels, which follows edits."""
         result = self.result
         return EditedTable(result.labels, self.intensity, self.table, result.axes)
 
@@ -150,23 +150,26 @@ class Kept:
         The last result.
     labels : weakref.ref or None
         To the layer that shows it; None if there was nothing to show.
-    keeps_edits : bool
-        Whether the user wants what was painted by hand rather than other values.
+    corrections : int
+        How many nuclei touched by hand are among these labels.
     """
 
     found: Found
     labels: weakref.ref[Labels] | None
-    keeps_edits: bool = False
+    corrections: int = 0
 
 
 #: By image layer, the latest last. Docks come and go; this goes with the layers.
 _KEPT: weakref.WeakKeyDictionary[Image, Kept] = weakref.WeakKeyDictionary()
 
 
-def keep(image: Image, found: Found, labels: Labels | None) -> None:
+def keep(
+    image: Image, found: Found, labels: Labels | None, corrections: int = 0
+) -> None:
     """Remember a result, and forget the oldest ones that memory has no room for."""
     _KEPT.pop(image, None)
-    _KEPT[image] = Kept(found, None if labels is None else weakref.ref(labels))
+    shown = None if labels is None else weakref.ref(labels)
+    _KEPT[image] = Kept(found, shown, corrections)
     total = sum(kept.found.nbytes for kept in _KEPT.values())
     for other in list(_KEPT):
         if total <= MOST_MEMORY or other is image:
@@ -209,7 +212,9 @@ def label_of(name: str) -> str:
     return SegmentParams.model_fields[name].title or name
 
 
-def describe(found: Found, name: str, changed: Sequence[str]) -> str:
+def describe(
+    found: Found, name: str, changed: Sequence[str], corrections: int = 0
+) -> str:
     """Return what was found in an image, in a few sentences.
 
     Parameters
@@ -220,6 +225,8 @@ def describe(found: Found, name: str, changed: Sequence[str]) -> str:
         The image's.
     changed : sequence of str
         What was changed since and is not applied yet, in words.
+    corrections : int
+        How many nuclei touched by hand were kept.
     """
     result = found.result
     parts = [f"{result.summary} found in {quoted(name)}"]
@@ -234,4 +241,7 @@ def describe(found: Found, name: str, changed: Sequence[str]) -> str:
         if result.count:
             measured = " (measured)" if found.run.params.diameter is None else ""
             parts.append(f"Nuclei are {result.diameter:.0f} px wide{measured}.")
+    if corrections:
+        nuclei = "nucleus" if corrections == 1 else "nuclei"
+        parts.append(f"{corrections} {nuclei} corrected or accepted by hand kept.")
     return " ".join([*parts, *result.warnings])

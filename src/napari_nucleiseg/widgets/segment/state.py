@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari.layers import Image
 
 from napari_nucleiseg.widgets.segment import run as runs
-from napari_nucleiseg.widgets.segment.edits import watch_of, watched_labels
+from napari_nucleiseg.widgets.segment.edits import watched_labels
 from napari_nucleiseg.widgets.segment.form import SegmentForm
 from napari_nucleiseg.widgets.segment.run import Kept, Run
 from napari_nucleiseg.widgets.shared.controls import explain, quoted
@@ -64,12 +64,6 @@ class State:
             if isinstance(image, Image):
                 self.kept(image)
 
-    def edits(self, image: Image) -> tuple[bool, int]:
-        """Return whether an image's labels are edited, and how often they were."""
-        labels = watched_labels(self._viewer, image)
-        watch = None if labels is None else watch_of(labels)
-        return (False, 0) if watch is None else (watch.update(), watch.edits)
-
     def as_asked(self) -> Run:
         """Return the run that the form asks for now.
 
@@ -111,7 +105,7 @@ class State:
                 changed = self._changes(kept, answering)
             except ValueError as e:
                 return explain(e)
-            return runs.describe(kept.found, image.name, changed)
+            return runs.describe(kept.found, image.name, changed, kept.corrections)
         if watched_labels(self._viewer, image) is not None:
             return (
                 f"The network's maps of {name} are no longer in memory. Press Segment "
@@ -129,6 +123,6 @@ class State:
         now = self.as_asked()
         words = runs.new_source(kept.found.run, now)
         names = runs.new_values(kept.found, now.params)
-        if answering and not words and not kept.keeps_edits:
+        if answering and not words:
             names = [name for name in names if name in runs.NEEDS_RUN]
         return words + [runs.label_of(name).lower() for name in names]

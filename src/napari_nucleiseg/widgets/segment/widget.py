@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +15,21 @@ from superqt import QCollapsible
 
 from napari_nucleiseg.core.monitor import Monitor, Progress
 from napari_nucleiseg.core.params import SegmentParams
+from napari_nucleiseg.core.segment.planes import to_image_axes
 from napari_nucleiseg.models.card import CARD_FILE
 from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.models.registry import Model
 from napari_nucleiseg.widgets.segment import run as runs
+from napari_nucleiseg.widgets.segment.corrector import replace_labels
 from napari_nucleiseg.widgets.segment.edits import (
+    carried,
     shown,
+    unwatch,
     watch_edits,
+    watch_of,
     watched_labels,
 )
 from napari_nucleiseg.widgets.segment.form import SegmentForm
-from napari_nucleiseg.widgets.segment.question import EditsQuestion
 from napari_nucleiseg.widgets.segment.review import ReviewPanel
 from napari_nucleiseg.widgets.segment.run import Found
 from napari_nucleiseg.widgets.segment.state import NO_MODEL, State
@@ -85,7 +88,6 @@ class SegmentWidget(JobShell):
             "Auto."
         )
         self.advanced = QCollapsible("Advanced", expandedIcon="▾", collapsedIcon="▸")
-        self.question = EditsQuestion()
         self.review = ReviewPanel(self.viewer)
         self._settle = one_shot(self, SETTLE_MS, self._relabel)
 
@@ -105,7 +107,6 @@ class SegmentWidget(JobShell):
                 self.run_button,
                 self.progress,
                 self.result_line,
-                self.question,
                 self.review,
             ),
             self.more_form,
@@ -116,7 +117,7 @@ class SegmentWidget(JobShell):
         self.inputs.model_changed.connect(self._on_model_changed)
         self.inputs.value_changed.connect(self._on_value_changed)
         self.reset_button.clicked.connect(self.inputs.reset_values)
-        self.question.kept.connect(self._on_edits_kept)
+        self.review.tools.discarded.connect(self._on_edits_discarded)
         one_shot(self, WARM_UP_MS, self._warm_up).start()
         self._on_model_changed()
 
@@ -178,7 +179,6 @@ class SegmentWidget(JobShell):
         super()._on_layer_removed(event)
         if isinstance(event.value, Labels):
             self.state.forget_deleted()
-        self.question.withdraw(event.value)
         self._update_review()
         self._show_state()
 
@@ -206,17 +206,8 @@ class SegmentWidget(JobShell):
     def run(self) -> None:
         """Find the nuclei in the chosen image, with the values in the form.
 
-        If its labels were edited by hand, the user is asked first.
+        Those touched by hand stay as they are.
         """
-        image = self.chosen_layer()
-        if image is None or self._closed or self.is_busy:
-            return
-        if self.state.edits(image)[0]:
-            self._ask(image, self._run)
-        else:
-            self._run()
-
-    def _run(self) -> None:
         image, model = self.chosen_layer(), self.chosen_model()
         if image is None or model is None or self._closed or self.is_busy:
             return
@@ -235,9 +226,7 @@ class SegmentWidget(JobShell):
             return runs.find_nuclei(data, run, load_model(model.folder), monitor)
 
         self._message = ""
-        self.question.withdraw(image)
-        edits = self.state.edits(image)[1]
-        done = functools.partial(self._on_found, image, edits)
+        done = functools.partial(self._on_found, image)
         self._start(work, done, layers=(image,))
 
     def _on_model_gone(self, model: Model) -> None:
@@ -252,11 +241,7 @@ class SegmentWidget(JobShell):
             text += f" {name} is chosen now; press Segment to use it."
         self._fail(text)
 
-    def _on_found(self, image: Image, edits: int, found: Found) -> None:
-        """Show what a run found, unless the labels were edited meanwhile."""
-        if self.state.edits(image)[1] != edits:
-            self._ask(image, functools.partial(self._put, image, found))
-            return
+    def _on_found(self, image: Image, found: Found) -> None:
         self._put(image, found)
         if found.seconds is None:
             return
@@ -269,44 +254,56 @@ class SegmentWidget(JobShell):
         self._show_state()
 
     def _put(self, image: Image, found: Found) -> None:
-        """Show a result, in the layer that is there or else in one of its own."""
-        chosen, result = self.chosen_layer(), found.result
-        labels = watched_labels(self.viewer, image)
-        if labels is not None and not layer_tools.has_room(labels, result):
-            self.viewer.layers.remove(labels)  # the image is read in another way now
-            labels = None
-        if labels is not None or result.count:
-            labels = layer_tools.show_result(
+        """Show a result, in the layer that is there or else in one of its own.
+
+        What was touched by hand in that layer stays.
+        """
+        chosen, result, table = self.chosen_layer(), found.result, found.editable()
+        layer = watched_labels(self.viewer, image)
+        if layer is not None and not layer_tools.has_room(layer, result):
+            self._put_aside(layer)  # the image is read in another way now
+            layer = None
+        if layer is not None:
+            table = carried(layer, table)
+        if layer is not None or result.count:
+            layer = layer_tools.show_result(
                 self.viewer,
                 image,
                 result,
-                shown(found.table),
-                into=labels,
+                shown(table.table()),
+                labels=table.labels,
+                into=layer,
                 record=result.record(),
             )
-            watch_edits(self.viewer, labels, found.editable())
-        runs.keep(image, found, labels)
+            watch_edits(self.viewer, layer, table)
+        runs.keep(image, found, layer, len(table.by_hand()))
         if chosen is not None:
             self.inputs.choose(chosen)  # the new labels are active now, and their image
         self._update_review()
         self._show_state()
 
-    # ---- edits by hand --------------------------------------------------------------
+    def _put_aside(self, layer: Labels) -> None:
+        """Remove labels that a result cannot go into; only hide edited ones."""
+        watch = watch_of(layer)
+        if watch is not None and watch.update():
+            unwatch(layer)
+            layer.visible = False
+        else:
+            self.viewer.layers.remove(layer)
 
-    def _ask(self, image: Image, start_over: Callable[[], None]) -> None:
-        """Ask what is to become of edits that other labels would replace."""
-
-        def on_started_over() -> None:
-            self.inputs.choose(image)
-            start_over()
-
-        self.question.ask(image, on_started_over)
-        self.ensureWidgetVisible(self.question)
-
-    def _on_edits_kept(self, image: Image) -> None:
-        kept = self.state.kept(image)
-        if kept is not None:
-            kept.keeps_edits = True
+    def _on_edits_discarded(self) -> None:
+        """Put back what the model found, so that undoing brings the edits back."""
+        image = self.chosen_layer()
+        kept = None if image is None else self.state.kept(image)
+        layer = None if kept is None or kept.labels is None else kept.labels()
+        if image is None or kept is None or layer is None:
+            self._fail("Press Segment first: the network's maps are not in memory.")
+            return
+        result, table = kept.found.result, kept.found.editable()
+        watch_edits(self.viewer, layer, table)
+        replace_labels(layer, to_image_axes(result.labels, result.axes))
+        layer.features = shown(table.table())
+        runs.keep(image, kept.found, layer)
         self._show_state()
 
     # ---- sliders that answer at once ------------------------------------------------
@@ -319,18 +316,11 @@ class SegmentWidget(JobShell):
         self._show_state()
 
     def _relabel(self) -> None:
-        """Answer the sliders, unless that would replace what was edited by hand."""
-        image = self.chosen_layer()
-        kept = None if image is None else self.state.kept(image)
-        if image is not None and kept is not None and not kept.keeps_edits:
-            if self.state.edits(image)[0] and self.state.wants_labels(kept):
-                self._ask(image, self._relabel_now)
-            else:
-                self._relabel_now()
+        """Make new labels from the maps in memory, in the background."""
+        self._relabel_now()
         self._show_state()
 
     def _relabel_now(self) -> None:
-        """Make the labels anew from the maps that are there, in the background."""
         image = self.chosen_layer()
         kept = None if image is None else self.state.kept(image)
         if image is None or kept is None or not self.state.wants_labels(kept):
@@ -339,13 +329,13 @@ class SegmentWidget(JobShell):
             if not self.is_busy:
                 self._settle.start()  # one at a time; the last values win
             return
-        before, edits = kept.found, self.state.edits(image)[1]
+        before = kept.found
         params = self.params().replace(diameter=before.run.params.diameter)
 
         def done(found: Found) -> None:
             now = self.state.kept(image)
             if now is not None and now.found.run is found.run:
-                self._on_found(image, edits, found)
+                self._on_found(image, found)
 
         self._start(
             lambda monitor: runs.find_again(before, params, monitor),

@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_nucleiseg.io.atomic import NotWritten, reason_of
+from napari_nucleiseg.widgets.shared.layers import MARK
 
 #: A longer run of characters without a space may be broken in a message.
 LONGEST_WORD = 16
@@ -153,7 +154,11 @@ class LayerBox(NarrowBox):
         of_kind = create_widget(annotation=kind).options["choices"]
         super().__init__(
             annotation=kind,
-            choices=lambda box: [layer for layer in of_kind(box) if accepts(layer)],
+            choices=lambda box: [
+                layer
+                for layer in of_kind(box)
+                if accepts(layer) and MARK not in layer.metadata
+            ],
             **options,
         )
 

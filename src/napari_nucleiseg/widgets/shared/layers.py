@@ -28,6 +28,9 @@ RECORD = "nucleiseg"
 #: Key in an error map's metadata; holds the id of the labels layer it is of.
 ERRORS_OF = "nucleiseg_errors_of"
 
+#: Key in the metadata of a layer that only marks something, and holds no data.
+MARK = "nucleiseg_mark"
+
 #: How longer axis labels begin, and what they mean; any other is an axis of planes.
 _LETTERS = {"ch": "C", "time": "T", "depth": "Z", "row": "Y", "col": "X"}
 
@@ -200,6 +203,7 @@ def show_result(
     result: Segmentation,
     features: pd.DataFrame,
     *,
+    labels: np.ndarray | None = None,
     into: Labels | None,
     record: dict[str, Any],
 ) -> Labels:
@@ -215,6 +219,8 @@ def show_result(
         The nuclei.
     features : pandas.DataFrame
         See `make_features`.
+    labels : numpy.ndarray, optional
+        ``(…, y, x)``, shown instead of the result's: with corrections kept, say.
     into : napari.layers.Labels or None
         The layer to be updated, which `has_room` for it; None for a new one.
     record : dict
@@ -226,7 +232,8 @@ def show_result(
     """
     metadata = {RECORD: {**record, "image_id": source.unique_id, "image": source.name}}
     # The layer gets an array of its own, which may be painted on.
-    data = to_image_axes(result.labels, result.axes).copy()
+    shown = result.labels if labels is None else labels
+    data = to_image_axes(shown, result.axes).copy()
     if into is not None:
         into.data = data
         into.features = features

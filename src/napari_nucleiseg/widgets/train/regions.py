@@ -17,6 +17,7 @@ from napari_nucleiseg.core.labels.annotations import (
 from napari_nucleiseg.core.labels.checking import Finding
 from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.segment.planes import from_image_axes, to_planes
+from napari_nucleiseg.widgets.segment.edits import watch_of
 from napari_nucleiseg.widgets.shared import layers as layer_tools
 
 #: How far labels may go: what a form says, and its value.
@@ -24,6 +25,7 @@ LABELLED = (
     ("Every nucleus is painted", "all"),
     ("Only some nuclei are painted", "painted"),
     ("Every nucleus inside a region", "region"),
+    ("Nuclei drawn, corrected or accepted", "by hand"),
 )
 
 #: An ellipse is drawn with so many corners.
@@ -45,12 +47,16 @@ class LayerSource:
     labels : numpy.ndarray
         A copy of the labels.
     labelled : str
-        ``"all"``, ``"painted"`` or ``"region"``; see `LABELLED`.
+        See `LABELLED`.
     polygons : tuple
         Of a region of shapes: the position on the axes before y and x (or None for
         all), and corners ``(n, 2)`` in the image's pixels.
     region : numpy.ndarray or None
         Of a region of labels: a copy, as bool.
+    by_hand : tuple of int
+        The labels that were touched by hand in the Segment widget.
+    cleared : numpy.ndarray or None
+        ``(…, y, x)`` bool, where nuclei were erased there.
     """
 
     name: str
@@ -60,6 +66,8 @@ class LayerSource:
     labelled: str
     polygons: tuple[tuple[tuple[int, ...] | None, np.ndarray], ...] = ()
     region: np.ndarray | None = None
+    by_hand: tuple[int, ...] = ()
+    cleared: np.ndarray | None = None
 
 
 def snapshot(
@@ -86,6 +94,9 @@ def snapshot(
     -------
     LayerSource
     """
+    watch = watch_of(labels) if labelled == "by hand" else None
+    if watch is not None:
+        watch.update()
     return LayerSource(
         name=image.name,
         image=layer_tools.full_data(image),
@@ -96,6 +107,8 @@ def snapshot(
         region=np.array(layer_tools.full_data(region)) > 0
         if isinstance(region, Labels)
         else None,
+        by_hand=() if watch is None else tuple(watch.table.by_hand()),
+        cleared=None if watch is None else watch.table.cleared,
     )
 
 
@@ -190,6 +203,8 @@ def _read(source: LayerSource) -> list[Pair]:
     if labels.ndim > 2 and len(shape) == 2 and labels.shape[0] == 1:
         labels = labels[0]
     region = _draw(source) if source.labelled == "region" else None
+    if source.labelled == "by hand":
+        return _read_by_hand(source, image, labels, rgb)
     pairs = split_planes(image, labels, name=source.name, known=None, rgb=rgb)
     if source.labelled == "painted":
         return [replace(pair, known=known_from_paint(pair.labels)) for pair in pairs]
@@ -205,3 +220,25 @@ def _read(source: LayerSource) -> list[Pair]:
             for pair, mask in zip(pairs, regions, strict=True)
         ]
     return pairs
+
+
+def _read_by_hand(
+    source: LayerSource, image: np.ndarray, labels: np.ndarray, rgb: bool
+) -> list[Pair]:
+    """Return pairs in which only nuclei touched by hand are known, and erased ones."""
+    touched = np.where(np.isin(labels, source.by_hand), labels, 0)
+    if not touched.any() and source.cleared is None:
+        raise ValueError(
+            f"No nucleus of {source.name} was drawn, corrected or accepted in the "
+            "Segment widget: do that first, or choose another option under Labelled."
+        )
+    size = labels.shape[-2:]
+    others = ((labels > 0) & (touched == 0)).reshape(-1, *size)
+    cleared = np.zeros(labels.shape, bool) if source.cleared is None else source.cleared
+    pairs = split_planes(image, touched, name=source.name, known=None, rgb=rgb)
+    return [
+        replace(pair, known=(known_from_paint(pair.labels) | erased) & ~other)
+        for pair, erased, other in zip(
+            pairs, cleared.reshape(-1, *size), others, strict=True
+        )
+    ]
