@@ -43,6 +43,7 @@ def result(docked, qtbot, slow):
             there = QPointF(native.mapToGlobal(at))
             move = QEvent.Type.MouseMove
             drag = QMouseEvent(move, where, there, Qt.MouseButton.NoButton, left, none)
+            qtbot.wait(30)  # moves that follow too soon are left out
             QApplication.sendEvent(native, drag)
         qtbot.mouseRelease(native, left, pos=at)
 

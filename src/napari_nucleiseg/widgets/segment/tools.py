@@ -221,13 +221,17 @@ class CorrectionTools(QWidget):
         camera, start = self._viewer.scene.camera, np.array(event.position)
         points, moved = [np.array(layer.world_to_data(event.position))], 0.0
         yield
-        while event.type == "mouse_move":
+        # The last one is where the button was let go: moves may be left out.
+        held = True
+        while held:
+            held = event.type == "mouse_move"
             step = np.array(event.position) - start
             moved = max(moved, float(np.hypot(*step[-2:])) * camera.zoom)
             points.append(np.array(layer.world_to_data(event.position)))
-            if self._tool in ("split", "draw"):
-                self._mark.stroke(layer, points)
-            yield
+            if held:
+                if self._tool in ("split", "draw"):
+                    self._mark.stroke(layer, points)
+                yield
         self._mark.stroke(layer, [])
         if moved < _STILL:
             self._on_clicked(points[0])
