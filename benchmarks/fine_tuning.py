@@ -3,6 +3,8 @@
     python benchmarks/fine_tuning.py --data MNFINDER_FOLDER --dsb DSB2018_FOLDER
         [--model NAME|FOLDER] [--quick] [--epochs N] [--steps N] [--json FILE]
         [--docs docs/accuracy.md]
+    python benchmarks/fine_tuning.py --data GUT_FOLDER --dsb DSB2018_FOLDER
+        --images 6 --minutes 5 [--docs docs/accuracy.md]
 
 Trains with the package's defaults, in a process of its own, as the widget does:
 
@@ -13,6 +15,9 @@ Trains with the package's defaults, in a process of its own, as the widget does:
 each with and without rehearsal of the package's own images. Scores the model it began
 from and what came of it on files 10 to 15 and 22, which are of the same kind, and on
 the test split of DSB2018, to see what it forgot. `--quick` scores 12 images of that.
+
+`--images` takes any folder: it learns from so many files of it, evenly spaced, with
+rehearsal, for as long as `--minutes` allows, and scores the others.
 """
 
 import argparse
@@ -43,6 +48,9 @@ SCORE = ("10", "11", "12", "13", "14", "15", "22")
 REGION_NUCLEI = 30
 
 QUICK = 12
+
+#: Epochs that a time limit comes before.
+LONG = 60
 
 Images = list[tuple[np.ndarray, np.ndarray]]
 
@@ -121,6 +129,15 @@ def tasks(folder: Path) -> tuple[dict[str, list[Pair]], Images]:
     )
 
 
+def spaced_task(folder: Path, count: int) -> tuple[dict[str, list[Pair]], Images]:
+    """Return so many images to learn from, evenly spaced, and the others to score."""
+    found = list(read_numbered(folder))
+    at = {i * len(found) // count for i in range(count)}
+    pairs = [Pair(found[i][1], found[i][2], name=found[i][0]) for i in sorted(at)]
+    own = [found[i][1:] for i in range(len(found)) if i not in at]
+    return {f"{count} images of {folder.name}": pairs}, own
+
+
 def train(pairs: list[Pair], output: Path, model: str, params: TrainParams) -> Outcome:
     """Train in a process of its own; keep what comes of it, better or not."""
     order = Order(name=output.name, params=params, base=model, keep_always=True)
@@ -192,18 +209,27 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--epochs", type=int, help="instead of the default")
     parser.add_argument("--steps", type=int, help="an epoch, instead of the default")
+    parser.add_argument("--images", type=int, help="learn from so many of --data")
+    parser.add_argument("--minutes", type=float, help="train for so long")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--docs", type=Path)
     args = parser.parse_args()
     given = {"epochs": args.epochs, "steps_per_epoch": args.steps}
-    params = TrainParams(**{k: v for k, v in given.items() if v is not None})
+    if args.minutes:
+        # The time ends it.
+        given = {"epochs": LONG, "patience": None, "minutes": args.minutes}
+        params = TrainParams(**given)
+    else:
+        params = TrainParams(**{k: v for k, v in given.items() if v is not None})
     dsb = thin(list_images(args.dsb, "test"), QUICK if args.quick else None)
-    learn, own = tasks(args.data)
+    learn, own = (
+        spaced_task(args.data, args.images) if args.images else tasks(args.data)
+    )
     outcomes = [Outcome("(before)")]
     score(outcomes[0], args.model, own, dsb)
     with tempfile.TemporaryDirectory() as folder:
         for what, pairs in learn.items():
-            for rehearsal in (params.rehearsal, 0.0):
+            for rehearsal in (params.rehearsal, 0.0)[: 1 if args.images else 2]:
                 output = Path(folder) / f"tuned-{len(outcomes)}"
                 changed = params.replace(rehearsal=rehearsal)
                 outcome = train(pairs, output, args.model, changed)
@@ -217,7 +243,7 @@ def main() -> None:
         record = [vars(outcome) for outcome in outcomes]
         args.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     if args.docs:
-        put(args.docs, "fine-tuning", text)
+        put(args.docs, "fine-tuning-dense" if args.images else "fine-tuning", text)
 
 
 if __name__ == "__main__":
