@@ -12,7 +12,7 @@ from napari.layers import Labels, Shapes
 from napari_nucleiseg.widgets.shared.layers import MARK, placement
 
 #: The frame leaves this share of the nucleus free round it, and is so wide.
-_MARGIN, _WIDTH = 0.2, 0.06
+_MARGIN, _WIDTH = 0.2, 0.04
 
 _LOOKS: dict[str, Any] = {"edge_color": "yellow", "face_color": "transparent"}
 
