@@ -13,7 +13,7 @@ import pytest
 from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.io.sample_data import load_sample
-from napari_nucleiseg.models.registry import find_model
+from napari_nucleiseg.models.registry import RUN_FILE, find_model
 
 #: From Keras saving a TensorFlow variable under NumPy 2; not ours to mend.
 FOREIGN = "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
@@ -91,6 +91,15 @@ def saved_tiny(tmp_path_factory):
 def tiny_model(saved_tiny, tmp_path):
     """Return a model with an untrained tiny network."""
     return find_model(shutil.copytree(saved_tiny, tmp_path / "tiny"))
+
+
+@pytest.fixture
+def no_export(saved_tiny, monkeypatch):
+    """Write the tiny network as exported once, in tests of something else."""
+    from napari_nucleiseg.training import saving
+
+    content = (saved_tiny / RUN_FILE).read_bytes()
+    monkeypatch.setattr(saving, "to_lite", lambda network: content)
 
 
 @pytest.fixture

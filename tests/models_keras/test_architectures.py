@@ -200,6 +200,16 @@ def test_a_damaged_file_is_named(cache):
     assert str(cache) in str(caught.value)
 
 
+def test_weights_of_another_network_are_refused(cache):
+    other = keras.applications.MobileNetV2(
+        input_shape=(96, 96, 3), alpha=0.35, include_top=False, weights=None
+    )
+    cache.parent.mkdir()
+    other.save(cache)
+    with pytest.raises(PretrainedWeightsError, match="Delete it"):
+        MOBILE.build()
+
+
 def test_weights_are_fetched_once_and_go_into_the_encoder(cache, server):
     source = keras.applications.MobileNetV2(
         input_shape=(128, 128, 3), include_top=False, weights=None

@@ -9,6 +9,7 @@ from napari_nucleiseg.models.registry import find_model
 from napari_nucleiseg.training import saving
 from napari_nucleiseg.training.run import train
 from napari_nucleiseg.training.run_folder import RunFolder
+from napari_nucleiseg.training.saving import load_network
 
 
 def paths_in(folder):
@@ -71,6 +72,7 @@ def test_going_on_from_the_bundled_model_starts_where_it_is(
     assert card.multiple == 32
 
 
+@pytest.mark.usefixtures("no_export")
 def test_stopping_saves_what_there_is(
     tiny_model, quick, pairs, validation, tmp_path, make_monitor
 ):
@@ -88,7 +90,7 @@ def test_stopping_saves_what_there_is(
     model = outcome.model
     assert len(monitor.of("Training")) == 1
     assert model.card.training["stopped_early"]
-    assert segment(pairs[0].image, model.folder).labels.shape == pairs[0].image.shape
+    assert [row["epoch"] for row in model.card.training["history"]] == [0, 1]
 
 
 @pytest.mark.parametrize("step", ["to_lite", "to_keras_file"])
@@ -174,6 +176,7 @@ def test_an_unknown_base_is_refused_before_training(pairs, validation, tmp_path)
     assert not paths_in(tmp_path)
 
 
+@pytest.mark.usefixtures("no_export")
 def test_a_model_that_is_not_better_is_not_kept(
     tiny_model, quick, pairs, validation, tmp_path
 ):
@@ -202,6 +205,7 @@ def test_a_model_that_is_not_better_is_not_kept(
     assert paths_in(tmp_path) == {"tiny", "mine"}
 
 
+@pytest.mark.usefixtures("no_export")
 def test_resuming_goes_on_where_it_was(
     tiny_model, quick, pairs, validation, tmp_path, make_monitor
 ):
@@ -277,6 +281,7 @@ def test_a_full_disk_while_training_is_said_and_leaves_what_was_saved(
     assert not list(run.path.glob(".*"))
 
 
+@pytest.mark.usefixtures("no_export")
 def test_a_loss_gone_wrong_keeps_the_best_so_far(
     tiny_model, quick, pairs, validation, tmp_path, monkeypatch
 ):
@@ -301,9 +306,12 @@ def test_a_loss_gone_wrong_keeps_the_best_so_far(
     )
     assert "loss became nan in epoch 2" in outcome.problem
     assert outcome.model.card.training["problem"] == outcome.problem
-    assert segment(pairs[0].image, outcome.model.folder).labels.max() < 2000
+    assert outcome.best_epoch < 2
+    best = load_network(outcome.folder).get_weights()
+    assert all(np.isfinite(weights).all() for weights in best)
 
 
+@pytest.mark.usefixtures("no_export")
 def test_part_of_one_image_is_held_out(tiny_model, quick, pairs, tmp_path):
     outcome = train(
         pairs,
@@ -320,6 +328,7 @@ def test_part_of_one_image_is_held_out(tiny_model, quick, pairs, tmp_path):
     assert (outcome.model.folder / "report" / "curves.png").is_file()
 
 
+@pytest.mark.usefixtures("no_export")
 def test_rehearsal_is_mixed_in(tiny_model, quick, pairs, tmp_path, monkeypatch):
     drawn = []
     from napari_nucleiseg.training.sampler import PatchSampler
@@ -336,10 +345,10 @@ def test_rehearsal_is_mixed_in(tiny_model, quick, pairs, tmp_path, monkeypatch):
         pairs,
         tmp_path / "mine",
         base=tiny_model.folder,
-        params=quick.replace(epochs=1, steps_per_epoch=20, rehearsal=0.5),
+        params=quick.replace(epochs=1, steps_per_epoch=8, rehearsal=0.5),
         keep_always=True,
     )
-    assert sum(n for _, n in drawn) / 2 >= 10
+    assert sum(n for _, n in drawn) >= 16
     assert {length for length, _ in drawn} == {3}
 
 

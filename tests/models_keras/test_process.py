@@ -1,7 +1,5 @@
 """A training in a process of its own, as the window runs it."""
 
-import os
-import signal
 import sys
 import time
 
@@ -46,31 +44,26 @@ def run(tiny_model, quick, pairs, validation, tmp_path):
     return prepare(pairs, validation, tmp_path / "mine", order)
 
 
-def test_stop_keeps_the_best_so_far(run):
+def test_a_killed_training_is_resumed_and_one_that_is_stopped_keeps_the_best(run):
     process = TrainingProcess(run)
-    watch = Watch(process.stop, epochs=3)  # the first says how the base does
-    result = process.wait(watch)
-    assert result.stopped
-    assert result.kept
-    assert 2 <= result.epochs < 10
-    assert find_model(result.folder).card.training["stopped_early"]
-    assert not process.is_running
-    assert not run.exists
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no signals on Windows")
-def test_a_killed_training_says_so_and_can_be_resumed(run):
-    process = TrainingProcess(run)
-    watch = Watch(lambda: os.kill(process.pid, signal.SIGKILL), epochs=2)
-    with pytest.raises(TrainingKilled, match=r"SIGKILL.*memory.*Resume continues"):
+    watch = Watch(process.kill, epochs=2)
+    # Windows has no signals.
+    killed = "" if sys.platform == "win32" else "SIGKILL.*memory.*"
+    with pytest.raises(TrainingKilled, match=f"{killed}Resume continues"):
         process.wait(watch)
     assert run.can_resume
     done = run.load()[0].history[-1]["epoch"]
     again = TrainingProcess(run)
     watch = Watch(again.stop)
-    result = again.wait(watch)
+    outcome = again.wait(watch)
     assert watch.epochs[0] == done + 1
-    assert result.kept
+    assert outcome.stopped
+    assert outcome.kept
+    assert done + 1 <= outcome.epochs < done + 8
+    assert outcome.folder == run.output
+    assert outcome.model.card.training["stopped_early"]
+    assert not again.is_running
+    assert not run.exists
 
 
 def test_left_alone_it_stops_and_keeps_the_best(run):

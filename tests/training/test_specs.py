@@ -22,7 +22,15 @@ def test_trained_further_it_is_used_as_its_base_is_unless_at_another_diameter():
         spec = spec_for(card.architecture, diameter, card)
         assert (spec.diameter, spec.working_diameter) == (card.diameter, 31.0)
         assert spec.settings == card.thresholds
+        # Else a least confidence would leave out other nuclei than it does in use.
+        assert spec.calibration == card.calibration
     other = spec_for(card.architecture, 2 * card.diameter, card)
     assert other.diameter == 2 * card.diameter
     assert other.working_diameter != 31.0
     assert other.settings == card.thresholds
+
+
+def test_from_scratch_a_network_is_trained_at_its_own_diameter():
+    assert spec_for("generalist").diameter == find_model().card.diameter
+    assert spec_for("unet").diameter == 20
+    assert spec_for("generalist", 30.0).diameter == 30

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.layers import Image, Labels
 
 from napari_nucleiseg.widgets.train.preparing import split_layers
+from napari_nucleiseg.widgets.train.sources import _fits
 
 
 @pytest.fixture
@@ -37,3 +39,21 @@ def test_where_there_is_nothing_to_split_no_layer_is_added(two):
     assert split(two) is None
     assert split(np.stack([two, (two == 1) * 5])) is None
     assert split(two * 0) is None
+
+
+@pytest.mark.parametrize(
+    ("image", "labels", "together"),
+    [
+        ((40, 80), (40, 80), True),
+        ((5, 40, 80), (5, 40, 80), True),
+        ((5, 2, 40, 80), (5, 40, 80), True),  # channels have no labels of their own
+        ((40, 80, 2), (40, 80), True),
+        ((5, 1, 40, 80), (5, 40, 80), True),
+        ((5, 40, 80), (7, 40, 80), False),
+        ((5, 2, 40, 80), (40, 80), False),
+        ((40, 80), (40, 81), False),
+    ],
+)
+def test_labels_are_proposed_for_images_of_their_shape(image, labels, together):
+    pair = Image(np.zeros(image)), Labels(np.zeros(labels, int))
+    assert _fits(*pair) is together

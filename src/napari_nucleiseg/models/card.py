@@ -14,8 +14,11 @@ from napari_nucleiseg.core.params import InstanceSettings
 from napari_nucleiseg.core.record import JsonTable, Record, printable
 from napari_nucleiseg.core.segment.confidence import Calibration
 from napari_nucleiseg.core.segment.instances import MAPS
+from napari_nucleiseg.core.segment.predictor import NetworkSpec
 from napari_nucleiseg.core.segment.size import working_range
+from napari_nucleiseg.core.segment.tiling import TILE
 from napari_nucleiseg.models.verdict import Verdict
+from napari_nucleiseg.networks.architectures import ARCHITECTURES
 
 log = logging.getLogger(__name__)
 
@@ -152,6 +155,24 @@ class ModelCard(Record):
     working_range: Diameters | None = None
     figures: JsonTable = Field(default_factory=dict)
     files: dict[str, Sha256] = Field(default_factory=dict)
+
+    @property
+    def spec(self) -> NetworkSpec:
+        """What the pipeline has to know of the model's network."""
+        known = ARCHITECTURES.get(self.architecture)
+        return NetworkSpec(
+            name=self.name,
+            channels=self.channels,
+            diameter=self.diameter,
+            diameter_range=self.diameter_range,
+            working_diameter=self.working_diameter,
+            working_range=self.working_range,
+            multiple=self.multiple,
+            tile=known.tile if known else TILE,
+            maps=self.maps,
+            settings=self.thresholds,
+            calibration=self.calibration,
+        )
 
     @classmethod
     def read(cls, folder: Path) -> ModelCard:

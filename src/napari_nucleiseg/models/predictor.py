@@ -10,10 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_nucleiseg.core.segment.instances import MAPS
-from napari_nucleiseg.core.segment.predictor import NetworkSpec
-from napari_nucleiseg.core.segment.tiling import TILE
 from napari_nucleiseg.models.registry import DEFAULT_MODEL, RUN_FILE, Model, find_model
-from napari_nucleiseg.networks.architectures import ARCHITECTURES
 
 
 def complete_maps(maps: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -85,21 +82,7 @@ class LitePredictor:
         from ai_edge_litert.interpreter import Interpreter
 
         card = model.card
-        known = ARCHITECTURES.get(card.architecture)
-        self.model = model
-        self.spec = NetworkSpec(
-            name=card.name,
-            channels=card.channels,
-            diameter=card.diameter,
-            diameter_range=card.diameter_range,
-            working_diameter=card.working_diameter,
-            working_range=card.working_range,
-            multiple=card.multiple,
-            tile=known.tile if known else TILE,
-            maps=card.maps,
-            settings=card.thresholds,
-            calibration=card.calibration,
-        )
+        self.model, self.spec = model, card.spec
         self._interpreter = Interpreter(
             str(model.folder / RUN_FILE), num_threads=threads or os.cpu_count() or 1
         )

@@ -153,6 +153,9 @@ def fetch_weights() -> Path:
         return Path(
             pooch.retrieve(
                 WEIGHTS_FOLDER + WEIGHTS_FILE,
+                # Keras publishes none of this file, and it could not be downloaded
+                # where this was written. That every array has its shape is checked when
+                # they are loaded.
                 known_hash=None,
                 fname=WEIGHTS_FILE,
                 path=folder,

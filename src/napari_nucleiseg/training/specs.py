@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from napari_nucleiseg.core.segment.instances import InstanceSettings
 from napari_nucleiseg.core.segment.predictor import NetworkSpec
-from napari_nucleiseg.core.segment.size import working_diameter, working_range
 from napari_nucleiseg.networks.architectures import KNOWN, find_architecture
 
 if TYPE_CHECKING:
@@ -26,28 +25,29 @@ def spec_for(
         Nuclear diameter it is trained at, pixels; by default the base's, or
         its architecture's.
     base : ModelCard, optional
-        The model that is trained further: its thresholds are kept and, if it is
-        trained at the same diameter, the diameters it is used at.
+        The model that is trained further: its thresholds and calibration are kept and,
+        if it is trained at the same diameter, the diameters it is used at.
     """
     design = find_architecture(architecture)
     if base is not None and diameter in (None, base.diameter):
-        size, known = base.diameter, base.diameter_range
-        working, left = working_diameter(base), working_range(base)
-    else:
-        size = diameter or design.diameter
-        known, left = _times(size, KNOWN), _times(size, design.left)
-        (working, _) = _times(size, (design.best, 1.0))
+        return base.spec
+    size = diameter or design.diameter
+    (working, _) = _times(size, (design.best, 1.0))
+    scaled: dict[str, Any] = {
+        "diameter": size,
+        "diameter_range": _times(size, KNOWN),
+        "working_diameter": working,
+        "working_range": _times(size, design.left),
+    }
+    if base is not None:
+        return replace(base.spec, **scaled)
     return NetworkSpec(
-        name="in training",
-        channels=base.channels if base else design.channels,
-        diameter=size,
-        diameter_range=known,
-        working_diameter=working,
-        working_range=left,
+        name=architecture,
+        channels=design.channels,
         multiple=design.multiple,
         tile=design.tile,
         maps=design.maps,
-        settings=base.thresholds if base else InstanceSettings(),
+        **scaled,
     )
 
 

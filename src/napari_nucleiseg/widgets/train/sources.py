@@ -11,6 +11,7 @@ from napari.layers import Image, Labels, Layer, Shapes
 from psygnal import Signal
 from qtpy.QtWidgets import QFileDialog, QSizePolicy
 
+from napari_nucleiseg.core.labels.annotations import drop_single_axes
 from napari_nucleiseg.widgets.shared import layers as layer_tools
 from napari_nucleiseg.widgets.shared.controls import LayerBox, MessageLine, NarrowBox
 from napari_nucleiseg.widgets.train.regions import LABELLED, LayerSource, snapshot
@@ -327,7 +328,9 @@ def _side_by_side(label: str, *widgets: object) -> Container:
 
 
 def _fits(image: Image, labels: Labels) -> bool:
-    """Return whether labels have the size of an image's planes."""
+    """Return whether labels have an image's shape, or lack one axis: its channels."""
     shape = layer_tools.full_data(image).shape
-    planes = shape[:-1] if image.rgb else shape
-    return planes[-2:] == layer_tools.full_data(labels).shape[-2:]
+    planes = drop_single_axes(shape[:-1] if image.rgb else shape)
+    painted = drop_single_axes(layer_tools.full_data(labels).shape)
+    without_one = [planes[:i] + planes[i + 1 :] for i in range(len(planes))]
+    return painted in (planes, *without_one)
