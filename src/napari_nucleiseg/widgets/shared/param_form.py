@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from functools import partial
 from typing import Any
 
 from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, create_widget
 from magicgui.widgets.bases import ValuedContainerWidget, ValueWidget
 from psygnal import Signal
 from pydantic import BaseModel
-from qtpy.QtWidgets import QAbstractSpinBox, QWidget
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QWidget
 
 from napari_nucleiseg.core.parameter import ParamSpec, parameter_specs
 
@@ -169,10 +169,27 @@ def _control(spec: ParamSpec) -> Any:
     return widget
 
 
-def _short(box: QAbstractSpinBox, value: float) -> str:
-    """Return a number as Qt writes it here, without zeros at its end."""
-    text = box.locale().toString(value, "f", _MANY_DECIMALS)
-    return text.rstrip("0").rstrip(box.locale().decimalPoint())
+class _Trimmer(QObject):
+    """Shows the number in a box without zeros at its end, unless it is being typed.
+
+    Parameters
+    ----------
+    box : QDoubleSpinBox
+        It writes all its decimals again whenever it is set, shown or restyled.
+    """
+
+    def __init__(self, box: QDoubleSpinBox) -> None:
+        super().__init__(box)
+        self._point = box.locale().decimalPoint()
+        box.lineEdit().installEventFilter(self)
+
+    def eventFilter(self, line: QObject, event: QEvent) -> bool:
+        """Trim the number before it is painted."""
+        if event.type() == QEvent.Type.Paint and not line.isModified():
+            whole, point, part = line.text().partition(self._point)
+            if part.endswith("0"):
+                line.setText((whole + point + part.rstrip("0")).rstrip(point))
+        return False
 
 
 def _number(spec: ParamSpec) -> ValueWidget:
@@ -191,8 +208,7 @@ def _number(spec: ParamSpec) -> ValueWidget:
         readout.setStyleSheet(f"{readout.styleSheet()} min-width: 40px;")
     elif many:
         widget.adaptive_step = True
-        # Room for seven decimals, and none shown that is not needed: 0.0002.
-        widget.native.textFromValue = partial(_short, widget.native)
+        _Trimmer(widget.native)  # there is room for seven decimals
     elif isinstance(widget, FloatSpinBox):
         widget.native.setDecimals(1)
     if isinstance(widget.native, QAbstractSpinBox):
