@@ -35,7 +35,9 @@ def test_a_saved_network_runs_as_it_was(tiny, tmp_path, tile):
 
 def test_a_model_that_goes_on_from_another_takes_its_calibration(tiny, tmp_path):
     weights = {"sureness": 1.0, "contact": -2.0, "shallowness": -3.0, "excess": 0.0}
-    base = find_model().card.replace(calibration=Calibration(2.0, weights))
+    base = find_model().card.replace(
+        calibration=Calibration(intercept=2.0, weights=weights)
+    )
     order = Order(name="mine", title="Mine")
     saved = save_network(tmp_path / "mine", tiny, order, base=base)
     assert find_model(saved.folder).card.calibration == base.calibration

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from napari_nucleiseg.core.params import InstanceSettings
 from napari_nucleiseg.core.record import JsonTable, Record, printable
@@ -29,9 +29,6 @@ MOST_CARD_BYTES = 2**24
 
 #: Characters in a model's name, at most.
 LONGEST_NAME = 64
-
-#: What a calibration may add to the log odds, at most: more is certain anyhow.
-_MOST_LOG_ODDS = 1000
 
 #: Names that mean a device on Windows, whatever stands behind a dot: a folder cannot
 #: have them there, and models go from one system to another.
@@ -67,25 +64,6 @@ def _in_order(span: tuple[float, float]) -> tuple[float, float]:
     return span
 
 
-def _calibration(values: Any) -> Any:
-    """Make it from a table, which checks it; it is no record itself."""
-    if not isinstance(values, dict):
-        return values
-    try:
-        made = Calibration(**values)
-    except (TypeError, OverflowError) as e:
-        raise ValueError(
-            f"A table of intercept, weights, fitted_on is wanted: {e}"
-        ) from e
-    for value in (made.intercept, *made.weights.values()):
-        if abs(value) > _MOST_LOG_ODDS:
-            raise ValueError(
-                f"Log odds must be between {-_MOST_LOG_ODDS} and {_MOST_LOG_ODDS}; "
-                f"received {value!r}."
-            )
-    return made
-
-
 Name = Annotated[str, AfterValidator(check_name)]
 Line = Annotated[str, AfterValidator(_one_line), Field(max_length=1000)]
 #: Of a nucleus, pixels. No image has nuclei outside.
@@ -94,7 +72,6 @@ Diameter = Annotated[float, Field(ge=1, le=1000)]
 Diameters = Annotated[
     tuple[Diameter, Diameter], Field(strict=False), AfterValidator(_in_order)
 ]
-Weights = Annotated[Calibration, BeforeValidator(_calibration)]
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 
 
@@ -148,7 +125,7 @@ class ModelCard(Record):
     architecture: Line = "nuclei"
     multiple: int = Field(default=32, ge=1, le=1024)
     normalisation: Line = "each channel from its 1st to its 99.9th percentile to 0-1"
-    calibration: Weights | None = None
+    calibration: Calibration | None = None
     data: JsonTable = Field(default_factory=dict)
     training: JsonTable = Field(default_factory=dict)
     working_diameter: Diameter | None = None

@@ -1,5 +1,3 @@
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -22,7 +20,7 @@ WEIGHTS = {"sureness": 1.5, "contact": -2.0, "shallowness": -3.0, "excess": -1.0
 
 @pytest.fixture
 def calibration():
-    return Calibration(1.0, WEIGHTS)
+    return Calibration(intercept=1.0, weights=WEIGHTS)
 
 
 @pytest.fixture
@@ -80,7 +78,9 @@ def test_uint8_and_float_maps_give_the_same(nuclei, maps, calibration):
 
 def test_the_extremes_stay_between_0_and_1():
     labels = np.arange(1, 13, dtype=np.int32).reshape(3, 4)
-    hard = Calibration(0, {name: 1e4 * sign for name, sign in FEATURES.items()})
+    hard = Calibration(
+        intercept=0, weights={name: 1e3 * sign for name, sign in FEATURES.items()}
+    )
     for value in (0, 255):
         maps = np.full((3, 4, 3), value, np.uint8)
         found = hard(NucleusFigures.of(labels, maps))
@@ -108,7 +108,7 @@ def make_nuclei(rng, n):
         ],
         axis=1,
     )
-    chance = Calibration(1.0, WEIGHTS).confidence(features)
+    chance = Calibration(intercept=1.0, weights=WEIGHTS).confidence(features)
     return features, rng.random(n) < chance, chance
 
 
@@ -148,16 +148,16 @@ def test_a_fit_needs_nuclei_of_both_sorts():
     ("change", "message"),
     [
         ({"weights": {"sureness": 1.0}}, "must have the weights sureness, contact"),
-        ({"weights": [1, 2, 3, 4]}, "must have the weights"),
-        ({"weights": {**WEIGHTS, "excess": "low"}}, "excess must be a number"),
+        ({"weights": [1, 2, 3, 4]}, "weights must be a valid dict"),
+        ({"weights": {**WEIGHTS, "excess": "low"}}, "excess must be a valid number"),
         ({"weights": {**WEIGHTS, "excess": 1.0}}, "excess must be 0 or less"),
-        ({"intercept": float("nan")}, "intercept must be a number"),
-        ({"fitted_on": 3}, "fitted_on must be a table"),
+        ({"intercept": float("nan")}, "intercept must be between -1000 and 1000"),
+        ({"fitted_on": 3}, "fitted_on must be a valid dict"),
     ],
 )
 def test_a_calibration_says_what_is_wrong_with_it(calibration, change, message):
     with pytest.raises(ValueError, match=message):
-        dataclasses.replace(calibration, **change)
+        calibration.replace(**change)
 
 
 def test_a_model_with_a_calibration_uses_it_when_labels_are_made(

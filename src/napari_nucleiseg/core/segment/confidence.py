@@ -29,12 +29,13 @@ References
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field, field_validator
+
+from napari_nucleiseg.core.record import JsonTable, Record
 
 from napari_nucleiseg.core.segment.figures import NucleusFigures
 
@@ -96,8 +97,11 @@ def label_confidence(figures: NucleusFigures) -> np.ndarray:
     return figures.mean("nucleus").astype(np.float32)
 
 
-@dataclass(frozen=True)
-class Calibration:
+#: What a feature may add to the log odds, at most: more is certain anyhow.
+LogOdds = Annotated[float, Field(ge=-1000, le=1000)]
+
+
+class Calibration(Record):
     """Turns the features of a nucleus into the probability that it is a true one.
 
     Parameters
@@ -110,33 +114,23 @@ class Calibration:
         What it was fitted on, for the reader.
     """
 
-    intercept: float
-    weights: dict[str, float]
-    fitted_on: dict[str, Any] = field(default_factory=dict)
+    intercept: LogOdds
+    weights: dict[str, LogOdds]
+    fitted_on: JsonTable = Field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.weights, dict) or set(self.weights) != set(FEATURES):
+    @field_validator("weights")
+    @classmethod
+    def _check_signs(cls, weights: dict[str, float]) -> dict[str, float]:
+        if set(weights) != set(FEATURES):
             raise ValueError(
                 f"A calibration must have the weights {', '.join(FEATURES)}; received "
-                f"{self.weights!r}"
+                f"{', '.join(weights) or 'none'}."
             )
-        for name, value in (("intercept", self.intercept), *self.weights.items()):
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not number or not math.isfinite(value):
-                raise ValueError(
-                    f"A calibration's {name} must be a number; received {value!r}"
-                )
-            if value * FEATURES.get(name, 0) < 0:
-                raise ValueError(
-                    f"A calibration's {name} must be "
-                    f"{'0 or more' if FEATURES[name] > 0 else '0 or less'}; received "
-                    f"{value!r}"
-                )
-        if not isinstance(self.fitted_on, dict):
-            raise ValueError(
-                "A calibration's fitted_on must be a table; received "
-                f"{self.fitted_on!r}"
-            )
+        for name, value in weights.items():
+            if value * FEATURES[name] < 0:
+                wanted = "0 or more" if FEATURES[name] > 0 else "0 or less"
+                raise ValueError(f"{name} must be {wanted}; received {value!r}.")
+        return weights
 
     def __call__(self, figures: NucleusFigures) -> np.ndarray:
         """Return the confidence of each nucleus.
