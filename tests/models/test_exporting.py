@@ -17,7 +17,6 @@ from napari_nucleiseg.models.registry import (
     TRAIN_FILE,
     find_model,
     list_models,
-    save_model,
 )
 
 
@@ -107,14 +106,6 @@ def test_a_taken_name_is_said_and_another_can_be_given(mine, tmp_path, own_model
     assert names() == ["nuclei", "mine", "mine-too"]
     with pytest.raises(ValueError, match="1 to 64 letters"):
         import_model(file, name="../escaped")
-
-
-def test_an_own_model_is_replaced_when_asked(mine, tmp_path):
-    file = export_model(mine, tmp_path)
-    changed = mine.card.replace(title="Later")
-    save_model(mine.folder, changed, {RUN_FILE: b"later"})
-    assert import_model(file, replace=True).card.title == "For mine"
-    assert tree(find_model("mine").folder)["report/curves.csv"]
 
 
 @pytest.fixture

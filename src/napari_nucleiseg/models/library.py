@@ -20,7 +20,6 @@ from napari_nucleiseg.models.registry import (
     Model,
     check_files,
     is_taken,
-    list_models,
     models_folder,
     own_model_folder,
     put_in_place,
@@ -189,9 +188,7 @@ def export_model(model: Model, file: Path, *, replace: bool = False) -> Path:
     return file
 
 
-def import_model(
-    file: Path, *, name: str | None = None, replace: bool = False
-) -> Model:
+def import_model(file: Path, *, name: str | None = None) -> Model:
     """Take a model from a file into the user's models folder.
 
     Parameters
@@ -201,8 +198,6 @@ def import_model(
         checked before it appears among the models.
     name : str, optional
         What to call it here; as in its card if not given.
-    replace : bool
-        Whether an own model of that name may be replaced.
 
     Returns
     -------
@@ -228,7 +223,7 @@ def import_model(
             card = _unpack(file, fresh)
             new_name = card.name if name is None else name
             folder = own_model_folder(new_name)
-            if is_taken(new_name) and not (replace and _is_own(new_name)):
+            if is_taken(new_name):
                 raise NameTaken(new_name)
             if new_name != card.name:
                 card = card.replace(name=new_name)
@@ -249,12 +244,6 @@ def _saying(what: str) -> Iterator[None]:
         yield
     except OSError as e:
         raise OSError(f"{what}: {e.strerror or e}. Nothing was changed.") from e
-
-
-def _is_own(name: str) -> bool:
-    """Whether the user's models folder has a model in a folder of that name."""
-    wanted = models_folder() / name
-    return any(model.folder == wanted for model in list_models())
 
 
 def _refuse_built_in(model: Model, done: str) -> None:

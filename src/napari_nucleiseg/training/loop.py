@@ -40,8 +40,8 @@ def fit_network(
     pairs: Sequence[Pair],
     validation: Sequence[Pair],
     *,
-    params: TrainParams | None = None,
-    network: keras.Model | None = None,
+    params: TrainParams,
+    network: keras.Model,
     architecture: str = DEFAULT_ARCHITECTURE,
     spec: NetworkSpec | None = None,
     rehearsal: Sequence[Pair] = (),
@@ -60,10 +60,10 @@ def fit_network(
     ----------
     pairs, validation : sequence of Pair
         What to learn from, and what to check on; keep them apart.
-    params : TrainParams, optional
+    params : TrainParams
         How to train.
-    network : keras.Model, optional
-        Train this one instead of a fresh one.
+    network : keras.Model
+        What to train.
     architecture : str
         See `networks.architectures.find_architecture`.
     spec : NetworkSpec, optional
@@ -93,7 +93,6 @@ def fit_network(
     FloatingPointError
         If the loss becomes infinite or NaN before any epoch has ended.
     """
-    params = params or TrainParams()
     monitor = monitor or SilentMonitor()
     keras.utils.set_random_seed(params.seed)
     design = find_architecture(architecture)
@@ -102,7 +101,7 @@ def fit_network(
         pairs,
         validation,
         params,
-        network if network is not None else design.build(),
+        network,
         design,
         spec or spec_for(design.name, params.diameter),
         rehearsal,

@@ -21,6 +21,9 @@ from napari_nucleiseg.training.sampler import PatchSampler
 #: Crops scored after every epoch: at most so many, so large, so much in all (pixels).
 MOST_CROPS, CROP_SIDE, MOST_PIXELS = 16, 768, 1_500_000
 
+#: Patches that the network runs on at a time.
+_AT_A_TIME = 8
+
 
 class NetworkPredictor:
     """A network in training as what `core.segment.pipeline` runs.
@@ -97,8 +100,6 @@ class ValidationSet:
         self,
         predictor: NetworkPredictor,
         loss: Callable[[np.ndarray, np.ndarray], float],
-        *,
-        batch: int = 8,
     ) -> Evaluation:
         """Run a network on the patches and the crops, and score it.
 
@@ -108,15 +109,14 @@ class ValidationSet:
             The network.
         loss : callable
             ``(y_true, y_pred)`` to a number.
-        batch : int
-            Patches to run at a time.
 
         Returns
         -------
         Evaluation
         """
+        n = _AT_A_TIME
         maps = np.concatenate(
-            [predictor.run(self.x[i : i + batch]) for i in range(0, len(self.x), batch)]
+            [predictor.run(self.x[i : i + n]) for i in range(0, len(self.x), n)]
         )
         nucleus = maps[..., predictor.spec.maps.index("nucleus")] > 0.5
         known = self.y[..., -1] > 0

@@ -167,16 +167,13 @@ def split_planes(
     ]
 
 
-def known_from_paint(labels: np.ndarray, *, rim: float | None = None) -> np.ndarray:
+def known_from_paint(labels: np.ndarray) -> np.ndarray:
     """Return the annotation mask if only some nuclei are painted: these, with a rim.
 
     Parameters
     ----------
     labels : numpy.ndarray
         ``(y, x)`` integer labels of one plane.
-    rim : float, optional
-        Width of the rim in pixels; from the median diameter if not given (see
-        `RIM_SHARE`).
 
     Returns
     -------
@@ -185,8 +182,7 @@ def known_from_paint(labels: np.ndarray, *, rim: float | None = None) -> np.ndar
     """
     if not labels.any():
         return np.zeros(labels.shape, bool)
-    if rim is None:
-        rim = max(LEAST_RIM, RIM_SHARE * median_diameter(labels))
+    rim = max(LEAST_RIM, RIM_SHARE * median_diameter(labels))
     return ndi.distance_transform_edt(labels == 0) <= rim
 
 
