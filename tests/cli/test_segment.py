@@ -222,12 +222,12 @@ def test_segment_then_score(tmp_path, out):
 
 def test_the_command_in_a_shell(tmp_path, out, grey, expected):
     tifffile.imwrite(tmp_path / "näh er.tif", grey)
-    done = shell("segment", tmp_path / "näh er.tif", "--output", out)
-    assert done.returncode == 0, done.stderr
-    labels = tifffile.imread(out / "näh er_labels.tif")
-    assert np.array_equal(labels, expected)
     (tmp_path / "text.tif").write_text("not a picture at all")
-    done = shell("segment", tmp_path / "text.tif", "--output", out)
+    files = (tmp_path / "text.tif", tmp_path / "näh er.tif")
+    done = shell("segment", *files, "--output", out)
     assert done.returncode == 1
     assert "text.tif" in done.stderr
+    assert "1 of 2 images failed" in done.stderr
     assert "Traceback" not in done.stderr
+    labels = tifffile.imread(out / "näh er_labels.tif")
+    assert np.array_equal(labels, expected)
