@@ -36,7 +36,6 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from napari_nucleiseg.core.record import JsonTable, Record
-
 from napari_nucleiseg.core.segment.figures import NucleusFigures
 
 #: The features of a nucleus, and the sign that the weight of each may have.
