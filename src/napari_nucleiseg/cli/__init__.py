@@ -18,6 +18,7 @@ from napari_nucleiseg.io.atomic import reason_of
 #: Subcommands, each in a module of its name here, and what the help says of them.
 COMMANDS = {
     "segment": "find the nuclei in image files",
+    "finish": "make the labels of a large image whose blocks are done",
     "measure": "measure the nuclei in labels: size, shape, intensities, neighbours",
     "score": "compare labels with true ones",
     "link": "link the nuclei of planes, through depth or time",

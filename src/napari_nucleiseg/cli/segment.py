@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from os.path import realpath  # unlike Path.resolve, at ease with a loop of links
 from pathlib import Path
 
+from napari_nucleiseg.cli.finish import read_share, segment_to_zarr
 from napari_nucleiseg.cli.options import (
     add_options,
     add_size_limit,
@@ -25,15 +26,25 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     """Add the options of `nucleiseg segment`, and what runs it."""
     sub.description = (
         "Find the nuclei in TIFF, OME-TIFF, PNG or JPEG images and write "
-        "<name>_labels.tif for each, with a number for each nucleus."
+        "<name>_labels.tif for each, with a number for each nucleus. One image of any "
+        "size, OME-Zarr too, can be written to OME-Zarr."
     )
     sub.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="image file")
     sub.add_argument(
         "--output",
         required=True,
         type=folder_path,
-        metavar="DIR",
-        help="folder for labels",
+        metavar="DIR|OUT.zarr",
+        help="folder for labels; or, for one image of any size, the OME-Zarr that its "
+        "labels are to be: it is read and written by blocks, and goes on where it was "
+        "stopped",
+    )
+    sub.add_argument(
+        "--blocks",
+        type=read_share,
+        metavar="i/N",
+        help="do only the i-th of N shares of the blocks of OUT.zarr: any number at "
+        "once, on any machines; then `nucleiseg finish OUT.zarr`",
     )
     sub.add_argument(
         "--skip-existing",
@@ -101,6 +112,11 @@ def _segment(args: argparse.Namespace) -> int:
     model = args.model or DEFAULT_MODEL
     with quiet_start():
         load_model(model)
+    if args.output.suffix == ".zarr":
+        return segment_to_zarr(args, params, model)
+    if args.blocks:
+        complain("--blocks needs an --output that ends in .zarr")
+        return 2
     make_folder(args.output)
     failed = skipped = 0
     for path, target in _plan_outputs(args.inputs, args.output).items():

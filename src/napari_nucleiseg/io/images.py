@@ -100,10 +100,10 @@ def read_image(
             raise OSError(f"cannot be read: {e.strerror}") from e
         raise BadImageFile(f"is not a readable image ({reason_of(e)})") from e
     data, axes, count = found
-    return ImageFile(data, _own_letters(axes, data.shape), count)
+    return ImageFile(data, own_letters(axes, data.shape), count)
 
 
-def _own_letters(axes: str, shape: tuple[int, ...]) -> str:
+def own_letters(axes: str, shape: tuple[int, ...]) -> str:
     """Return what tifffile calls the axes, with S for nothing but colours."""
     if "S" not in axes or shape[axes.index("S")] in (3, 4):
         return axes
@@ -146,7 +146,7 @@ def _read_axes(
         with tifffile.TiffFile(path) as tiff:
             series = tiff.series[0]
             found, axes = series.shape, series.axes
-        return check_axes(_own_letters(axes, found), shape) if found == shape else None
+        return check_axes(own_letters(axes, found), shape) if found == shape else None
     except Exception:  # noqa: BLE001  a damaged file says nothing of its axes
         return None
 

@@ -2,13 +2,9 @@ import numpy as np
 import pytest
 import scipy.ndimage as ndi
 
+from napari_nucleiseg.core.segment.blending import TiledMaps, run_tiled
 from napari_nucleiseg.core.segment.image import resize
-from napari_nucleiseg.core.segment.tiling import (
-    TiledMaps,
-    mirror_pad,
-    plan_tiles,
-    run_tiled,
-)
+from napari_nucleiseg.core.segment.tiling import mirror_pad, plan_tiles
 
 SIZES = {"largest": 64, "overlap": 16, "multiple": 16}
 SHAPES = [

@@ -73,9 +73,9 @@ class NucleusFigures:
             ``(y, x)`` int32, with a row and a column more than the window on each side
             where the image has one.
         maps : numpy.ndarray
-            Of the same pixels; see `of`.
+            Of the window; see `of`.
         window : tuple of slice
-            In those.
+            In the labels.
         """
         self.unit = 255.0 if maps.dtype == np.uint8 else 1.0
         own = labels[window].ravel()
@@ -86,7 +86,7 @@ class NucleusFigures:
         low, high = int(number.min()), int(number.max())
         number = number - low
         at_rim = np.flatnonzero(_rim(labels)[window].ravel()[at])
-        nucleus, distance, contact = maps[window].reshape(-1, maps.shape[-1])[at, :3].T
+        nucleus, distance, contact = maps.reshape(-1, maps.shape[-1])[at, :3].T
         part, size = slice(low - 1, high), high - low + 1
         self.area[part] += np.bincount(number, minlength=size)
         self.rim[part] += np.bincount(number[at_rim], minlength=size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import scipy.ndimage as ndi
@@ -26,8 +27,42 @@ SAFE, LARGEST = 1e38, 1e300
 #: A pixel that lies this many times the stretched range outside of it is extreme.
 EXTREME = 1000.0
 
+#: The contrast of a plane of more pixels is measured on windows spread over it: so many
+#: along each axis, of this side (pixels).
+LARGE, SAMPLES, SAMPLE = 2**24, 8, 512
+
 #: Rows that are stretched at a time: few enough for the processor's cache.
 _ROWS = 64
+
+
+class Plane(Protocol):
+    """A plane ``(y, x, c)`` of real numbers, an array or not yet read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows, columns and channels."""
+
+    def __getitem__(self, window: Window) -> np.ndarray:
+        """Return a window of it."""
+
+
+def sample_plane(plane: Plane) -> np.ndarray:
+    """Return a plane ``(y, x, c)``; of a large one windows, one below the other."""
+    y, x = plane.shape[:2]
+    if y * x <= LARGE:
+        return plane[slice(0, y), slice(0, x)]
+    sides = [min(SAMPLE, n) for n in (y, x)]
+    starts = [
+        sorted({round(at) for at in np.linspace(0, n - side, SAMPLES)})
+        for n, side in zip((y, x), sides, strict=True)
+    ]
+    return np.concatenate(
+        [
+            plane[slice(row, row + sides[0]), slice(column, column + sides[1])]
+            for row in starts[0]
+            for column in starts[1]
+        ]
+    )
 
 
 @dataclass(frozen=True)

@@ -70,5 +70,5 @@ def separate(
         # A hole that one block has filled in part is a hole to the next one still.
         settled, frame = settle(labels.__getitem__, window, shape, widest_hole(scale))
         labels[window] = settled[within(window, frame)]
-        figures.add(settled, maps.read(frame), within(window, frame))
+        figures.add(settled, maps.read(window), within(window, frame))
     return labels, figures

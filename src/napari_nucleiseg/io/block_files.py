@@ -1,0 +1,137 @@
+"""What is known of each block of a large image while that is being segmented.
+
+Beside the result that is to be, ``NAME.zarr``, is a folder ``NAME.zarr.part``. It holds
+what all blocks have in common, and a file for each block that is finished, written
+whole or not at all: so the files are the ledger. Any number of processes may write to
+the folder at once; what two of them write for one block is the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from napari_nucleiseg.core.segment.blocks.basins import Basins
+from napari_nucleiseg.core.segment.image import Window
+from napari_nucleiseg.io.atomic import make_folder, write_whole
+
+_PLAN = "plan.json"
+_NOTHING = np.zeros((0, 0), np.int32)
+
+
+class BlockFiles:
+    """The files of one result's blocks.
+
+    Parameters
+    ----------
+    result : pathlib.Path
+        The result that is to be.
+    """
+
+    def __init__(self, result: Path) -> None:
+        self.folder = result.with_name(f"{result.name}.part")
+
+    def read_plan(self) -> str | None:
+        """Return what all blocks have in common, as it was written, if it was."""
+        path = self.folder / _PLAN
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+
+    def write_plan(self, text: str) -> None:
+        """Note what all blocks have in common."""
+        make_folder(self.folder)
+        write_whole(
+            self.folder / _PLAN, lambda fresh: fresh.write_text(text, encoding="utf-8")
+        )
+
+    def finished(self, index: int) -> bool:
+        """Return whether a block is finished."""
+        return self._path(index).is_file()
+
+    def write(self, index: int, basins: Basins, maps: np.ndarray) -> None:
+        """Note what was found in a block, with its maps ``(y, x, maps)`` uint8."""
+        arrays = {
+            field.name: getattr(basins, field.name)
+            for field in dataclasses.fields(basins)
+            if field.name != "window"
+        }
+
+        def save(fresh: Path) -> None:
+            np.savez_compressed(fresh, maps=maps, **arrays)
+
+        write_whole(self._path(index), save)
+
+    def read_basins(self, index: int, window: Window) -> Basins:
+        """Return what was found in a block, but for its pixels."""
+        with np.load(self._path(index)) as file:
+            arrays = {
+                field.name: file[field.name]
+                for field in dataclasses.fields(Basins)
+                if field.name not in ("window", "labels")
+            }
+        return Basins(window=window, labels=_NOTHING, **arrays)
+
+    def read(self, index: int, *names: str) -> tuple[np.ndarray, ...]:
+        """Return some of what was noted of a block: ``labels``, ``ids``, ``maps``."""
+        with np.load(self._path(index)) as file:
+            return tuple(file[name] for name in names)
+
+    def fresh_result(self) -> Path:
+        """Return where the result may be written, to be moved when it is whole."""
+        return self.folder / f"result-{uuid.uuid4().hex[:12]}.zarr"
+
+    def remove(self) -> None:
+        """Remove all of it."""
+        shutil.rmtree(self.folder)
+
+    def _path(self, index: int) -> Path:
+        return self.folder / f"block-{index:06d}.npz"
+
+
+def reader_of_blocks(
+    load: Callable[[int], np.ndarray],
+    side: int,
+    shape: tuple[int, int],
+    *,
+    kept: int = 64,
+) -> Callable[[Window], np.ndarray]:
+    """Return what reads any window of an image that is kept by block.
+
+    Parameters
+    ----------
+    load : callable
+        Gives a block ``(y, x)``, by its number in reading order.
+    side : int
+        Of the blocks, pixels.
+    shape : tuple of int
+        ``(y, x)`` of the image.
+    kept : int
+        Blocks that are kept in memory.
+    """
+    load = functools.lru_cache(kept)(load)
+    columns = -(-shape[1] // side)
+
+    def read(window: Window) -> np.ndarray:
+        out = np.zeros([part.stop - part.start for part in window], np.int32)
+        rows, across = (
+            range(part.start // side, -(-part.stop // side)) for part in window
+        )
+        for row in rows:
+            for column in across:
+                block = load(row * columns + column)
+                here, there = [], []
+                for part, start, size in zip(
+                    window, (row * side, column * side), block.shape, strict=True
+                ):
+                    low, high = max(part.start, start), min(part.stop, start + size)
+                    here.append(slice(low - part.start, high - part.start))
+                    there.append(slice(low - start, high - start))
+                out[tuple(here)] = block[tuple(there)]
+        return out
+
+    return read

@@ -1,0 +1,151 @@
+"""Labels as OME-Zarr 0.5: sharded, with smaller levels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_nucleiseg.io.atomic import write_whole
+
+if TYPE_CHECKING:
+    import zarr
+
+#: Side of a chunk, pixels. Blocks are multiples of it, and so shards.
+CHUNK = 256
+
+#: Levels are added until the longest side is at most this, pixels.
+SMALLEST = 512
+
+#: What OME-Zarr calls axes; one that is none of them has no type.
+_TYPES = {"T": "time", "Z": "space", "Y": "space", "X": "space"}
+
+
+def check_label_axes(axes: str) -> str:
+    """Return the axes of labels, if OME-Zarr can have them.
+
+    Raises
+    ------
+    ValueError
+        If it cannot.
+    """
+    other = [letter for letter in axes if letter not in _TYPES]
+    order = "".join(sorted(axes, key=lambda a: "TZYX".find(a) if a in "TZYX" else 0.5))
+    if len(set(axes)) < len(axes) or len(other) > 1 or order != axes:
+        raise ValueError(
+            "OME-Zarr labels can have the axes T, one of another name, Z, Y and X, in "
+            f"this order; received {axes}. The image's axes can be set (--axes)."
+        )
+    return axes
+
+
+def create_labels(
+    path: Path,
+    shape: Sequence[int],
+    axes: str,
+    *,
+    block: int,
+    scale: Mapping[str, float],
+    units: Mapping[str, str],
+    record: Mapping[str, Any],
+) -> list[zarr.Array]:
+    """Make an empty label image, and return its levels, the largest one first.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The folder, which is not there yet.
+    shape : sequence of int
+        Of the labels.
+    axes : str
+        A letter for each axis; see `check_label_axes`.
+    block : int
+        Side of what is written at once, pixels, a multiple of `CHUNK`.
+    scale : mapping of str to float
+        Size of a pixel along each axis, 1 if it is not said.
+    units : mapping of str to str
+        Of the scale.
+    record : mapping
+        What made the labels, to be kept with them.
+    """
+    import zarr
+
+    levels: list[zarr.Array] = []
+    root = zarr.create_group(str(path), zarr_format=3)
+    y, x = shape[-2:]
+    data_sets = []
+    while True:
+        level = len(levels)
+        # A shard is what one block becomes.
+        side = max(block >> level, CHUNK)
+        levels.append(
+            root.create_array(
+                f"s{level}",
+                shape=(*shape[:-2], y, x),
+                chunks=(*(1 for _ in shape[:-2]), CHUNK, CHUNK),
+                shards=(*(1 for _ in shape[:-2]), side, side),
+                dtype="uint32",
+                dimension_names=list(axes.lower()),
+            )
+        )
+        times = {"Y": 2**level, "X": 2**level}
+        sizes = [float(scale.get(a, 1.0)) * times.get(a, 1) for a in axes]
+        data_sets.append(
+            {
+                "path": f"s{level}",
+                "coordinateTransformations": [{"type": "scale", "scale": sizes}],
+            }
+        )
+        if max(y, x) <= SMALLEST:
+            break
+        y, x = -(-y // 2), -(-x // 2)
+    named = []
+    for letter in axes:
+        axis = {"name": letter.lower()}
+        if letter in _TYPES:
+            axis["type"] = _TYPES[letter]
+        if letter in units:
+            axis["unit"] = units[letter]
+        named.append(axis)
+    root.attrs["ome"] = {
+        "version": "0.5",
+        "multiscales": [{"name": path.stem, "axes": named, "datasets": data_sets}],
+        "image-label": {},
+    }
+    root.attrs["nucleiseg"] = dict(record)
+    return levels
+
+
+def shrink(levels: Sequence[zarr.Array], plane: tuple[int, ...], step: int) -> None:
+    """Fill the smaller levels of a plane from the next larger one, a part at a time.
+
+    Parameters
+    ----------
+    levels : sequence of zarr.Array
+        Of a label image; the first one is filled.
+    plane : tuple of int
+        Where along the first axes.
+    step : int
+        Side of a part, pixels of the smaller level: a multiple of its shards' side.
+    """
+    for larger, smaller in pairwise(levels):
+        height, width = smaller.shape[-2:]
+        for y in range(0, height, step):
+            for x in range(0, width, step):
+                window = np.s_[
+                    2 * y : 2 * min(y + step, height), 2 * x : 2 * min(x + step, width)
+                ]
+                part = np.asarray(larger[(*plane, *window)])[::2, ::2]
+                smaller[(*plane, *np.s_[y : y + step, x : x + step])] = part
+
+
+def write_table(path: Path, columns: Mapping[str, np.ndarray]) -> None:
+    """Write columns of one length to a Parquet file."""
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.table(dict(columns))
+    write_whole(path, lambda fresh: pyarrow.parquet.write_table(table, fresh))

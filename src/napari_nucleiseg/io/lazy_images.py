@@ -1,0 +1,133 @@
+"""Open image files without reading them: OME-Zarr, and TIFF of any layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from napari_nucleiseg.core.segment.lazy import Array
+from napari_nucleiseg.io.images import TIFF_SUFFIXES, own_letters, read_image
+
+
+@dataclass(frozen=True)
+class LazyImage:
+    """An image of which only what is asked for is read.
+
+    Parameters
+    ----------
+    data : Array
+        The image, at its largest resolution.
+    axes : str or None
+        What the file calls its axes, if it does; see `core.segment.planes`.
+    scale : mapping of str to float
+        Size of a pixel along an axis, as far as the file says.
+    units : mapping of str to str
+        Of the scale, as OME calls them.
+    close : callable
+        Closes the file.
+    """
+
+    data: Array
+    axes: str | None
+    scale: Mapping[str, float] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    close: Callable[[], None] = lambda: None
+
+
+def open_image(path: Path, *, series: int = 0) -> LazyImage:
+    """Open an image file, or a folder of OME-Zarr 0.4 or 0.5.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        PNG and JPEG are read whole.
+    series : int
+        Which series of a TIFF that has several, counted from 0.
+
+    Raises
+    ------
+    ValueError
+        If it is of another kind, or has no such series.
+    OSError
+        If it cannot be read.
+    """
+    if path.is_dir():
+        return _open_zarr(path)
+    if path.is_file() and path.suffix.lower() in TIFF_SUFFIXES:
+        return _open_tiff(path, series)
+    found = read_image(path, series=series)
+    return LazyImage(found.data, found.axes)
+
+
+def _open_zarr(path: Path) -> LazyImage:
+    import zarr
+
+    try:
+        root = zarr.open(str(path), mode="r")
+    except (FileNotFoundError, KeyError, ValueError) as e:
+        raise ValueError("is a folder, but no OME-Zarr image") from e
+    if isinstance(root, zarr.Array):
+        return LazyImage(root, None)
+    attributes: Any = root.attrs.asdict()
+    scales = attributes.get("ome", attributes).get("multiscales")
+    if not scales:
+        raise ValueError("is a Zarr group, but not an OME-Zarr image (no multiscales)")
+    first, axes = scales[0]["datasets"][0], scales[0].get("axes", [])
+    data = root[first["path"]]
+    letters = "".join(str(axis.get("name", "q"))[:1].upper() for axis in axes)
+    steps = [1.0] * len(letters)
+    for change in first.get("coordinateTransformations", []):
+        if change.get("type") == "scale":
+            steps = [float(step) for step in change["scale"]]
+    return LazyImage(
+        data,
+        letters or None,
+        dict(zip(letters, steps, strict=True)),
+        {
+            a: axis["unit"]
+            for a, axis in zip(letters, axes, strict=True)
+            if "unit" in axis
+        },
+    )
+
+
+def _open_tiff(path: Path, series: int) -> LazyImage:
+    import tifffile
+    import zarr
+
+    tiff = tifffile.TiffFile(path)
+    try:
+        if not 0 <= series < len(tiff.series):
+            raise ValueError(
+                f"holds {len(tiff.series)} series of images, number 0 to "
+                f"{len(tiff.series) - 1}; received series {series}"
+            )
+        chosen = tiff.series[series]
+        scale, units = _ome_scale(tiff, series)
+        data = zarr.open_array(chosen.aszarr(level=0), mode="r")
+    except BaseException:
+        tiff.close()
+        raise
+    axes = own_letters(chosen.axes, chosen.shape)
+    return LazyImage(data, axes, scale, units, tiff.close)
+
+
+def _ome_scale(tiff: Any, series: int) -> tuple[dict[str, float], dict[str, str]]:
+    """Return the size of a pixel that OME metadata say, and its units."""
+    import tifffile
+
+    if not tiff.is_ome:
+        return {}, {}
+    found = tifffile.xml2dict(tiff.ome_metadata)["OME"].get("Image", {})
+    images = found if isinstance(found, list) else [found]
+    pixels = images[min(series, len(images) - 1)].get("Pixels", {})
+    scale = {
+        letter: float(pixels[f"PhysicalSize{letter}"])
+        for letter in "ZYX"
+        if f"PhysicalSize{letter}" in pixels
+    }
+    known = {"µm": "micrometer", "nm": "nanometer", "mm": "millimeter"}
+    named = {a: known.get(pixels.get(f"PhysicalSize{a}Unit", "µm")) for a in scale}
+    return scale, {a: unit for a, unit in named.items() if unit}
