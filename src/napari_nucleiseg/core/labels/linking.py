@@ -293,8 +293,8 @@ def _divide(table: pd.DataFrame, far: float) -> pd.DataFrame:
     none of this.
     """
     candidates = []
-    tracks = dict(table.groupby("track"))
-    frames = dict(table.groupby("frame"))
+    tracks = dict(iter(table.groupby("track")))
+    frames = dict(iter(table.groupby("frame")))
     first = table.drop_duplicates("track")
     for child in first[first["frame"] > 0].itertuples():
         around = frames[child.frame]
