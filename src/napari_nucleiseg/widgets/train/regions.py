@@ -25,7 +25,7 @@ LABELLED = (
     ("Every nucleus is painted", "all"),
     ("Only some nuclei are painted", "painted"),
     ("Every nucleus inside a region", "region"),
-    ("Nuclei drawn, corrected or accepted", "by hand"),
+    ("Nuclei corrected or accepted", "by hand"),
 )
 
 #: An ellipse is drawn with so many corners.
