@@ -1,0 +1,98 @@
+"""Time and memory of large images: by blocks from file to file, and in one piece.
+
+    python benchmarks/scale.py 2048 4096
+
+Each run is a process of its own. Memory is how far the peak resident memory rises above
+what the process takes with the network loaded, and in one piece the image. Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from napari_nucleiseg.io.lazy_images import open_image
+from napari_nucleiseg.io.sample_data import load_sample
+from napari_nucleiseg.models.by_block import finish, segment_blocks
+from napari_nucleiseg.models.predictor import load_model
+from napari_nucleiseg.models.segmenting import segment
+
+
+def write_mosaic(path: Path, side: int) -> None:
+    """Write a square image of a dense sample, turned and repeated, as tiled TIFF."""
+    part = load_sample("crowded").image
+    row = np.concatenate([part, part[:, ::-1]], axis=1)
+    both = np.concatenate([row, row[::-1]])
+    times = [-(-side // n) for n in both.shape]
+    image = np.tile(both, times)[:side, :side]
+    tifffile.imwrite(path, image, tile=(512, 512), bigtiff=True)
+
+
+def memory(name: str) -> float:
+    """Return the resident memory of this process, MB: VmRSS now, VmHWM at its peak."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    line = next(line for line in status.splitlines() if line.startswith(name))
+    return int(line.split()[1]) / 1e3
+
+
+def run_one(path: Path, way: str) -> dict[str, float]:
+    """Segment the image; return seconds, MB and nuclei."""
+    model = load_model()
+    image = tifffile.imread(path) if way == "piece" else None
+    before, start = memory("VmRSS"), time.perf_counter()
+    if image is not None:
+        count = segment(image).count
+    else:
+        lazy, out = open_image(path), path.with_suffix(".zarr")
+        segment_blocks(lazy, out, model)
+        count = sum(finish(out).counts)
+        lazy.close()
+    return {
+        "seconds": time.perf_counter() - start,
+        "MB": memory("VmHWM") - before,
+        "nuclei": count,
+    }
+
+
+def main() -> None:
+    """Run each size both ways, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sides", nargs="+", type=int)
+    parser.add_argument("--only", choices=["blocks", "piece"])
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        print(json.dumps(run_one(Path(args.child), args.only)))
+        return
+    print("| side, px | way | s | s/Mpx | MB | nuclei |\n|---|---|---|---|---|---|")
+    for side in args.sides:
+        for way in [args.only] if args.only else ["blocks", "piece"]:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "mosaic.tif"
+                write_mosaic(path, side)
+                command = [sys.executable, __file__, str(side), "--child", str(path)]
+                done = subprocess.run(
+                    [*command, "--only", way],
+                    check=True,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            found = json.loads(done.stdout.splitlines()[-1])
+            print(
+                f"| {side:,} | {way} | {found['seconds']:.0f} | "
+                f"{found['seconds'] / side**2 * 1e6:.1f} | {found['MB']:.0f} | "
+                f"{found['nuclei']:,} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
