@@ -64,6 +64,8 @@ def test_every_widget_can_be_made_and_is_in_a_menu(manifest):
         "Segment nuclei",
         "Train a nuclei model",
         "Score nuclei labels",
+        "Measure nuclei",
+        "Link nuclei",
     }
     listed = {entry.command for menu in contributions.menus.values() for entry in menu}
     for name, command in names.items():

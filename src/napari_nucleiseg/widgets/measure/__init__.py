@@ -1,0 +1,1 @@
+"""The Measure widget: a table of nuclei, plots and gates."""

@@ -1,0 +1,230 @@
+"""The Measure widget in a real napari window, used as a biologist would."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import roifile
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtWidgets import QApplication
+
+from napari_nucleiseg import measure
+from napari_nucleiseg.io.sample_data import load_sample
+from napari_nucleiseg.widgets.measure.table import NucleiModel
+
+from .conftest import wait_until_done
+
+
+@pytest.fixture
+def docked(viewer):
+    _, widget = viewer.window.add_plugin_dock_widget(
+        "napari-nucleiseg", "Measure nuclei"
+    )
+    return SimpleNamespace(viewer=viewer, widget=widget)
+
+
+@pytest.fixture
+def sample():
+    found = load_sample("small")
+    return SimpleNamespace(
+        image=found.image[:120, :140], labels=found.labels[:120, :140]
+    )
+
+
+def press_measure(qtbot, docked):
+    qtbot.mouseClick(docked.widget.run_button, Qt.MouseButton.LeftButton)
+    wait_until_done(qtbot, docked.widget)
+    return docked.widget.panel
+
+
+def open_two_channels(qtbot, docked, sample):
+    viewer, widget = docked.viewer, docked.widget
+    for name, image in (("DAPI", sample.image), ("GFP", 255 - sample.image)):
+        viewer.add_image(image, name=name, scale=(0.5, 0.5))
+    layer = viewer.add_labels(sample.labels.copy(), name="nuclei", scale=(0.5, 0.5))
+    assert widget.run_button.isEnabled()
+    widget.inputs.images.value = [viewer.layers["DAPI"], viewer.layers["GFP"]]
+    widget.form["around"].value = "ring"
+    return layer, press_measure(qtbot, docked)
+
+
+def drag(canvas, *points):
+    """Draw in the axes of a plot; points are shares of them."""
+    axes = canvas.figure.axes[0]
+    canvas.draw()
+    ratio = canvas.devicePixelRatioF()
+    places = []
+    for x, y in points:
+        px, py = axes.transAxes.transform((x, y)) / ratio
+        places.append(QPointF(px, canvas.height() - py))
+    left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+    steps = [(QEvent.Type.MouseButtonPress, places[0], left, left)]
+    steps += [(QEvent.Type.MouseMove, place, none, left) for place in places[1:]]
+    steps.append((QEvent.Type.MouseButtonRelease, places[-1], left, none))
+    from qtpy.QtGui import QMouseEvent
+
+    for kind, place, button, buttons in steps:
+        where = canvas.mapToGlobal(place)
+        event = QMouseEvent(
+            kind, place, where, button, buttons, Qt.KeyboardModifier.NoModifier
+        )
+        QApplication.sendEvent(canvas, event)
+
+
+def click_row(qtbot, view, row, keys=Qt.KeyboardModifier.NoModifier):
+    view.scrollTo(view.model().index(row, 0))
+    place = view.visualRect(view.model().index(row, 0)).center()
+    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, keys, QPoint(place))
+
+
+def test_two_channels_are_measured_selected_gated_and_saved(
+    qtbot, docked, sample, tmp_path
+):
+    viewer, widget = docked.viewer, docked.widget
+    assert not widget.run_button.isEnabled()
+    layer, panel = open_two_channels(qtbot, docked, sample)
+    wanted = measure(
+        sample.labels,
+        {"DAPI": sample.image, "GFP": 255 - sample.image},
+        scale=0.5,
+        around="ring",
+    )
+    pd.testing.assert_frame_equal(panel.model.table, wanted, check_dtype=False)
+    assert "A pixel is 0.5 µm wide" in widget.result_line.text()
+
+    # A row leads to its nucleus, and Ctrl adds another.
+    before = layer.colormap
+    click_row(qtbot, panel.view, 2)
+    label = int(wanted["label"][2])
+    assert layer.selected_label == label
+    y, x = wanted[["centroid_y_um", "centroid_x_um"]].iloc[2]
+    assert viewer.scene.camera.center[-2:] == pytest.approx((y, x))
+    click_row(qtbot, panel.view, 4, Qt.KeyboardModifier.ControlModifier)
+    assert np.flatnonzero(panel.model.selected).tolist() == [2, 4]
+    assert layer.colormap is not before
+    assert layer.get_color(label)[0] > 0.9
+
+    # A nucleus that is clicked is selected in the table; background lifts it.
+    panel.click(int(wanted["label"][5]), np.array([y, x]))
+    assert np.flatnonzero(panel.model.selected).tolist() == [5]
+    panel.click(0, np.array([y, x]))
+    assert not panel.model.selected.any()
+    assert layer.colormap is before
+
+    # A range drawn in the histogram becomes a gate, a column and a filter.
+    panel.x_box.setCurrentText("area_um2")
+    drag(panel.plot, (0.3, 0.5), (0.5, 0.5), (0.7, 0.5))
+    chosen = panel.model.selected.copy()
+    assert 0 < chosen.sum() < len(wanted)
+    panel.name_line.setText("middling")
+    panel.gate_button.click()
+    assert panel.model.table["middling"].tolist() == chosen.tolist()
+    panel.filter_line.setText("middling and area_um2 > 0")
+    panel.filter_line.editingFinished.emit()
+    assert panel.model.rowCount() == chosen.sum()
+
+    # A lasso in the scatter plot.
+    panel.kind_box.setCurrentText("Scatter")
+    drag(panel.plot, (0, 0), (0, 1), (0.6, 1), (0.6, 0), (0, 0))
+    lassoed = panel.model.selected.copy()
+    assert 0 < lassoed.sum() < len(wanted)
+    panel.kind_box.setCurrentText("Box and strip")
+    panel.group_box.setCurrentText("middling")
+    ticks = [x.get_text() for x in panel.plot.figure.axes[0].get_xticklabels()]
+    assert ticks == ["False", "True"]
+
+    # Colours by a column, and files.
+    panel.colour_box.setCurrentText("area_um2")
+    panel.model.select(np.zeros(len(wanted), bool))
+    largest, smallest = (
+        layer.get_color(int(wanted["label"][at]))
+        for at in (wanted["area_um2"].idxmax(), wanted["area_um2"].idxmin())
+    )
+    assert largest[1] > 0.8  # viridis ends in yellow, and begins dark
+    assert smallest[1] < 0.1
+    for name in ("t.csv", "t.zip", "t.geojson"):
+        panel.export(tmp_path / name)
+    saved = pd.read_csv(tmp_path / "t.csv")
+    assert saved["middling"].tolist() == chosen.tolist()
+    assert set(saved["image"]) == {"nuclei"}
+    assert len(roifile.roiread(tmp_path / "t.zip")) >= len(wanted)
+    panel.plot.save(tmp_path / "p.png")
+    panel.plot.save(tmp_path / "p.svg")
+    assert {x.name for x in tmp_path.iterdir()} >= {"p.png", "p.svg", "t.geojson"}
+
+
+def test_selected_nuclei_are_deleted_and_undone(qtbot, docked, sample):
+    layer, panel = open_two_channels(qtbot, docked, sample)
+    chosen = np.zeros(len(panel.model.table), bool)
+    chosen[[1, 3]] = True
+    labels = panel.model.table["label"][chosen].tolist()
+    panel.model.select(chosen)
+    panel.delete_button.click()
+    assert not np.isin(layer.data, labels).any()
+    assert not set(panel.model.table["label"]) & set(labels)
+    assert panel.line.text() == "2 nuclei deleted."
+    layer.undo()
+    np.testing.assert_array_equal(layer.data, sample.labels)
+    assert "have changed since" in panel.line.text()
+    press_measure(qtbot, docked)
+    assert set(labels) <= set(panel.model.table["label"])
+
+
+def test_planes_and_regions_of_a_stack(qtbot, docked, sample):
+    viewer, widget = docked.viewer, docked.widget
+    stack = np.stack([sample.labels, np.flipud(sample.labels)])
+    viewer.add_shapes([[0, 0], [0, 80], [200, 80], [200, 0]], name="left side")
+    layer = viewer.add_labels(stack, name="both")
+    widget.inputs.regions.value = viewer.layers["left side"]
+    panel = press_measure(qtbot, docked)
+    table = panel.model.table
+    assert set(table["axis_0"]) == {0, 1}
+    inside = table["centroid_x_px"] < 79
+    assert set(table["region"][inside]) == {"left side 1"}
+    assert set(table["region"][table["centroid_x_px"] > 81]) == {""}
+    row = int(np.flatnonzero(table["axis_0"] == 1)[0])
+    panel.go_to(row)
+    assert viewer.dims.current_step[0] == 1
+    label = int(table["label"][row])
+    panel.click(label, np.array([1.0, 0, 0]))
+    assert np.flatnonzero(panel.model.selected).tolist() == [row]
+    panel.delete_selected()
+    assert (layer.data[0] == label).any()
+    assert not (layer.data[1] == label).any()
+    viewer.layers.remove(layer)
+    assert panel.model.rowCount() == 0
+
+
+def test_a_click_in_the_canvas_selects_the_row(qtbot, docked, sample):
+    layer, panel = open_two_channels(qtbot, docked, sample)
+    table = panel.model.table
+    row = int(table["area_um2"].idxmax())
+    y, x = table[["centroid_y_um", "centroid_x_um"]].iloc[row]
+    event = SimpleNamespace(
+        type="mouse_press",
+        position=(y, x),
+        view_direction=None,
+        dims_displayed=[0, 1],
+        modifiers=(),
+    )
+    pressed = panel._on_pressed(docked.viewer, event)
+    next(pressed)
+    event.type = "mouse_release"
+    assert next(pressed, "ended") == "ended"
+    assert np.flatnonzero(panel.model.selected).tolist() == [row]
+    assert layer.visible
+
+
+def test_a_filter_that_is_not_understood_is_said_and_changes_nothing():
+    model = NucleiModel()
+    model.show_table(pd.DataFrame({"area": [3.0, 1, 2], "name": ["b", "a", "c"]}))
+    for wrong in ("area >", "area + 1", "volume > 1"):
+        with pytest.raises(ValueError, match="filter"):
+            model.filter(wrong)
+    assert model.rowCount() == 3
+    model.filter("area > 1")
+    model.sort(0)
+    assert model.order.tolist() == [2, 0]
+    model.sort(1, Qt.SortOrder.DescendingOrder)
+    assert model.order.tolist() == [2, 0]
