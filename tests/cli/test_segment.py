@@ -77,7 +77,7 @@ def test_colour(tmp_path, out, name):
         Image.fromarray(image).save(tmp_path / name)
     done = run("segment", tmp_path / name, "--output", out)
     assert done.status == 0, done.err
-    labels = tifffile.imread(next(out.iterdir()))
+    labels = tifffile.imread(next(out.glob("*.tif")))
     assert np.array_equal(labels, segment(image).labels)
 
 
