@@ -122,7 +122,7 @@ def find_inputs(inputs: Sequence[str]) -> list[Path]:
     Raises
     ------
     ValueError
-        If a folder or pattern holds no image.
+        If a folder or pattern holds no image, and is all there is.
     """
     from napari_nucleiseg.io.images import PICTURE_SUFFIXES, TIFF_SUFFIXES
     from napari_nucleiseg.io.pair_reading import list_files
@@ -140,8 +140,10 @@ def find_inputs(inputs: Sequence[str]) -> list[Path]:
             continue
         endings = (*LABEL_ENDINGS, "_overlay")
         images = [x for x in files if x.is_file() and not x.stem.endswith(endings)]
-        if not images:
+        if not images and len(inputs) == 1:
             raise ValueError(f"{text}: there are no images")
+        # Named as what cannot be read, when its turn comes; the others are done.
+        images = images or [path]
         found.update(dict.fromkeys(images))
     return list(found)
 
