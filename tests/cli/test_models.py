@@ -39,7 +39,7 @@ def test_models_are_listed_with_their_cards(own_models):
 def test_a_card_is_shown(mine):
     done = run("models", "show", "mine")
     assert done.status == 0, done.err
-    assert "mine 2 (your own)" in done.out
+    assert f"mine {find_model().card.version} (your own)" in done.out
     assert "nuclei 1" not in done.out
     training = mine.card.training
     best, last = training["best_epoch"], training["history"][-1]["epoch"]

@@ -92,7 +92,7 @@ def test_a_card_as_text(built_in):
     longer = [*rows, {"epoch": 2, "minutes": 5.0}]
     training = {"before": [{"history": rows}], "history": longer, "best_epoch": 2}
     text = format_card(card.replace(training=training), "here", True)
-    assert "nuclei 2 (built in)" in text
+    assert f"nuclei {find_model().card.version} (built in)" in text
     assert "3 epochs in 8 minutes, in 2 stretches" in text
     assert "best epoch   2 of 2" in text
     assert "test fluo" in text

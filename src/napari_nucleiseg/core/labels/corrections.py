@@ -17,7 +17,7 @@ BRIDGE = 3
 LEAST_PART = 0.03
 
 #: How separation is raised until a nucleus falls apart.
-_SEPARATIONS = np.linspace(0.05, 0.99, 20)
+_SEPARATIONS = np.linspace(0.05, 0.95, 19)
 
 #: Where nothing was found, the threshold is lowered to this share of what the map has.
 _FAINT = 0.5
@@ -157,7 +157,7 @@ def split_by_maps(
     inside[..., 0] = np.where(here, full, 0)
     inside[..., 1] = np.where(here, inside[..., 1], 0)
     for separation in _SEPARATIONS[settings.separation < _SEPARATIONS]:
-        raised = settings.model_copy(update={"separation": float(separation)})
+        raised = settings.replace(separation=round(float(separation), 2))
         found = maps_to_labels(inside, raised, 1, shrunk=shrunk)
         parts = _settle(found, here)
         if parts.max() > 1:
