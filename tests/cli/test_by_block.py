@@ -138,7 +138,17 @@ def test_what_was_stopped_goes_on_to_the_same_labels(
     with pytest.raises(Cancelled):
         finish(out, monitor=Stop(3))
     assert not out.exists()
+
+    def killed(table, columns):
+        table.write_bytes(b"half of it")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(by_block, "write_table", killed)
+        with pytest.raises(KeyboardInterrupt):
+            finish(out)
     assert finish(out).counts == [whole.count]
+    assert pyarrow.parquet.read_table(tmp_path / "out.parquet").num_rows == whole.count
     np.testing.assert_array_equal(labels_in(out), whole.labels)
     image.close()
 

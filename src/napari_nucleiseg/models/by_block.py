@@ -304,7 +304,9 @@ def finish(result: Path, *, monitor: Monitor | None = None) -> Finished:
     """
     monitor = monitor or SilentMonitor()
     files, table_path = BlockFiles(result), result.with_suffix(".parquet")
-    for path in (result, table_path):
+    # One that was killed may have left a table without a result.
+    begun = files.folder / "finishing"
+    for path in (result, *(() if begun.exists() else (table_path,))):
         if path.exists():
             raise ValueError(f"{path} is there already: remove or rename it")
     text = files.read_plan()
@@ -343,6 +345,7 @@ def finish(result: Path, *, monitor: Monitor | None = None) -> Finished:
             table[letter.lower()] = np.full(joined.count, at)
         tables.append(table | joined.columns())
         counts.append(joined.count)
+    begun.touch()
     write_table(
         table_path,
         {name: np.concatenate([table[name] for table in tables]) for name in tables[0]},
