@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import dask.array
 import numpy as np
 import pyarrow.parquet
 import pytest
@@ -218,6 +219,39 @@ def test_a_stack_in_ome_zarr_is_read_by_its_axes(tmp_path, image):
     assert transform["scale"] == [5.0, 0.2, 0.3]
     table = pyarrow.parquet.read_table(tmp_path / "out.parquet").to_pydict()
     assert set(table["t"]) == {0, 2}
+
+
+def write_zarr(path, image):
+    group = zarr.open_group(path, mode="w", zarr_format=3)
+    array = group.create_array(
+        "0", shape=image.shape, chunks=(64, 64), dtype=image.dtype
+    )
+    array[:] = image
+    scale = {"type": "scale", "scale": [0.5, 0.5]}
+    axes = [{"name": n, "type": "space", "unit": "micrometer"} for n in "yx"]
+    levels = [{"path": "0", "coordinateTransformations": [scale]}]
+    multiscales = [{"axes": axes, "datasets": levels}]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": multiscales}
+
+
+def write_pyramid(path, image):
+    with tifffile.TiffWriter(path) as file:
+        file.write(image, subifds=1, tile=(64, 64), metadata={"axes": "YX"})
+        file.write(image[::2, ::2], subfiletype=1, tile=(64, 64))
+
+
+@pytest.mark.parametrize(
+    ("name", "write"), [("i.zarr", write_zarr), ("i.ome.tif", write_pyramid)]
+)
+def test_of_a_pyramid_the_first_level_is_segmented(tmp_path, name, write):
+    image = load_sample("small").image
+    write(tmp_path / name, image)
+    done = run("segment", tmp_path / name, "--output", tmp_path / "out.zarr")
+    assert done.status == 0, done.err
+    wanted = segment(image).labels
+    np.testing.assert_array_equal(labels_in(tmp_path / "out.zarr"), wanted)
+    lazy = dask.array.from_array(image, chunks=60)
+    np.testing.assert_array_equal(segment(lazy).labels, wanted)
 
 
 @pytest.mark.parametrize(
