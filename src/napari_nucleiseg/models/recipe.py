@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from napari_nucleiseg import __version__
 from napari_nucleiseg.core.measure.gates import Gate
 from napari_nucleiseg.core.params import MeasureParams, SegmentParams
 from napari_nucleiseg.core.record import Record
@@ -48,7 +48,7 @@ class SavedRecipe(Record):
         Those drawn in plots.
     """
 
-    version: str = __version__
+    version: str = metadata.version("napari-nucleiseg")
     model: str
     model_hash: str
     axes: str | None = None
