@@ -213,13 +213,9 @@ def basin(
     at = tuple(i - part.start for i, part in zip(point, box, strict=True))
     value = float(inside[at][0]) / (255 if inside.dtype == np.uint8 else 1)
     out = np.zeros(free.shape, bool)
-    if value < _NOTHING:
-        raise ValueError(
-            "The network's maps show no nucleus here. Draw its outline instead."
-        )
     low = min(settings.probability, _FAINT * value)
     for probability in (settings.probability, low):
-        if probability < value:
+        if value >= _NOTHING and probability < value:
             lowered = settings.model_copy(update={"probability": probability})
             found = maps_to_labels(inside, lowered, 1, shrunk=shrunk)
             if found[at]:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.ndimage as ndi
 from scipy.sparse import coo_array
 
+from napari_nucleiseg.core.measure import measure
 from napari_nucleiseg.core.monitor import (
     Monitor,
     Progress,
@@ -274,14 +274,11 @@ def _find_nuclei(labels: np.ndarray) -> pd.DataFrame:
 
     parts = []
     for frame, plane in enumerate(labels):
-        area = np.bincount(plane.ravel())
-        area[:1] = 0
-        ids = np.flatnonzero(area)
-        middles = ndi.center_of_mass(plane > 0, plane, ids) if ids.size else []
-        y, x = np.reshape(middles, (-1, 2)).T
-        found = {"frame": frame, "label": ids, "y": y, "x": x, "area": area[ids]}
-        parts.append(pd.DataFrame(found))
-    return pd.concat(parts, ignore_index=True)
+        found = pd.DataFrame(measure(plane))
+        found.insert(0, "frame", frame)
+        parts.append(found[found["area"] > 0])
+    names = {"centroid_y": "y", "centroid_x": "x"}
+    return pd.concat(parts, ignore_index=True).rename(columns=names)
 
 
 def _divide(table: pd.DataFrame, far: float) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from napari_nucleiseg.core.monitor import Monitor
 from napari_nucleiseg.core.params import LinkParams
 from napari_nucleiseg.widgets.shared.controls import LayerBox, MessageLine, quoted
 from napari_nucleiseg.widgets.shared.job_shell import JobShell
-from napari_nucleiseg.widgets.shared.layers import ERRORS_OF, full_data, placement
+from napari_nucleiseg.widgets.shared.layers import ERRORS_OF, placement, snapshot
 from napari_nucleiseg.widgets.shared.param_form import ParamForm
 
 if TYPE_CHECKING:
@@ -82,10 +82,7 @@ class LinkWidget(JobShell):
         for planes, names in _SHOWN.items():
             for name in names:
                 self.form[name].visible = planes == through
-        reason = self.why_not()
-        self.reason_line.setText(reason)
-        self.reason_line.setVisible(bool(reason))
-        self._update_button()
+        self._show_reason()
 
     def why_not(self) -> str:
         """Return why nothing can be linked; empty if something can."""
@@ -97,8 +94,7 @@ class LinkWidget(JobShell):
         if layer is None or self.is_running:
             return
         params = LinkParams(**self.form.values())
-        data = full_data(layer)
-        labels = data.copy() if isinstance(data, np.ndarray) else data
+        labels = snapshot(layer)
 
         def work(monitor: Monitor) -> np.ndarray | Tracks:
             return link(np.asarray(labels), params, monitor=monitor)

@@ -23,6 +23,7 @@ from napari_nucleiseg.widgets.shared.layers import (
     RECORD,
     full_data,
     layer_axes,
+    snapshot,
 )
 
 if TYPE_CHECKING:
@@ -177,8 +178,7 @@ def prepare(
     """
     layer = form.labels_layer.value
     axes = data_axes(layer)
-    data = layer.data
-    labels = data.copy() if isinstance(data, np.ndarray) else data
+    labels = snapshot(layer)
     labels = from_image_axes(labels, axes) if axes[0].isalpha() else labels
     shape = tuple(labels.shape)
     letters = "".join(x for x in axes if x not in "CYX") + "YX"

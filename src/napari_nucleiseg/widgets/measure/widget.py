@@ -73,10 +73,7 @@ class MeasureWidget(JobShell):
     def _on_choice_changed(self, _: object = None) -> None:
         self.form["around_width"].visible = self.form["around"].value != "nothing"
         self.form["density_radius"].visible = self.form["neighbours"].value
-        reason = self.why_not()
-        self.reason_line.setText(reason)
-        self.reason_line.setVisible(bool(reason))
-        self._update_button()
+        self._show_reason()
 
     def why_not(self) -> str:
         """Return why nothing can be measured; empty if something can."""

@@ -24,7 +24,12 @@ from napari_nucleiseg.widgets.score.scoring import (
 )
 from napari_nucleiseg.widgets.shared.controls import LayerBox, MessageLine, quoted
 from napari_nucleiseg.widgets.shared.job_shell import JobShell
-from napari_nucleiseg.widgets.shared.layers import ERRORS_OF, RECORD, full_data
+from napari_nucleiseg.widgets.shared.layers import (
+    ERRORS_OF,
+    RECORD,
+    full_data,
+    snapshot,
+)
 
 if TYPE_CHECKING:
     import napari
@@ -166,10 +171,7 @@ class ScoreWidget(JobShell):
     def _on_choice_changed(self, _: object = None) -> None:
         labels, _truth = self.chosen_layers()
         self.form.by_plane.visible = labels is not None and labels.ndim > 2
-        reason = self.why_not()
-        self.reason_line.setText(reason)
-        self.reason_line.setVisible(bool(reason))
-        self._update_button()
+        self._show_reason()
 
     def why_not(self) -> str:
         """Return why nothing can be scored; empty if something can."""
@@ -194,7 +196,7 @@ class ScoreWidget(JobShell):
         labels, truth = self.chosen_layers()
         if self.is_running or self.why_not() or labels is None or truth is None:
             return
-        found, true = _snapshot(labels), _snapshot(truth)
+        found, true = snapshot(labels), snapshot(truth)
         by_plane = labels.ndim > 2 and self.form.by_plane.value
 
         def work(monitor: Monitor) -> Scored:
@@ -254,9 +256,3 @@ def _is_offered(layer: Layer) -> bool:
 def _is_result(layer: Labels | None) -> bool:
     """Whether Segment made a layer: then it is more likely scored than the truth."""
     return layer is not None and RECORD in layer.metadata
-
-
-def _snapshot(layer: Labels) -> Any:
-    """Return a layer's labels as they are now; lazy ones are read in the job."""
-    data = full_data(layer)
-    return data.copy() if isinstance(data, np.ndarray) else data

@@ -53,6 +53,9 @@ class JobShell(Shell):
         Its tooltip.
     """
 
+    #: For `_show_reason`; made by the docks that have it.
+    reason_line: MessageLine
+
     def __init__(
         self, viewer: napari.Viewer, *, title: str, button: str, tip: str
     ) -> None:
@@ -104,6 +107,13 @@ class JobShell(Shell):
     def is_busy(self) -> bool:
         """Whether a job is under way that the user has started by the button."""
         return self._task is not None and not self._task.quiet
+
+    def _show_reason(self) -> None:
+        """Say above the button why it cannot be pressed, where a dock has the line."""
+        reason = self.why_not()
+        self.reason_line.setText(reason)
+        self.reason_line.setVisible(bool(reason))
+        self._update_button()
 
     def _update_button(self) -> None:
         reason = "" if self.is_busy else self.why_not()

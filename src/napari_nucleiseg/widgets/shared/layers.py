@@ -61,6 +61,12 @@ def full_data(layer: Image) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
 
+def snapshot(layer: Layer) -> Any:
+    """Return a layer's data as they are now; lazy ones are read in the job."""
+    data = full_data(layer)
+    return data.copy() if isinstance(data, np.ndarray) else data
+
+
 def layer_axes(layer: Image) -> str:
     """Return the axes of an image layer's data, a letter for each.
 
