@@ -20,8 +20,10 @@ from napari_nucleiseg.core.score.matching import score_image
 from napari_nucleiseg.io.sample_data import load_sample
 from napari_nucleiseg.models.registry import find_model
 from napari_nucleiseg.training.run_folder import RunFolder
+from napari_nucleiseg.widgets.segment.edits import watch_of
+from napari_nucleiseg.widgets.train import widget as train_widget
 
-from .conftest import wait_until_done
+from .conftest import press, squares, wait_until_done
 from .test_models_panel import make_model
 
 TITLE = "Train a nuclei model"
@@ -342,6 +344,37 @@ def test_only_what_lies_in_the_region_is_known(trainer, qtbot):
     (pair,), _ = read_sources(sources.sources())
     assert pair.known[pair.labels > 0].all()
     assert not pair.known.all()
+
+
+def test_what_the_model_found_is_not_learnt_from_without_a_question(
+    docked, models, qtbot, monkeypatch, slow
+):
+    viewer, segment = docked.viewer, docked.widget
+    viewer.add_image(squares((180, 220)), name="a")
+    press(qtbot, segment)
+    wait_until_done(qtbot, segment)
+    for label in range(1, 13):
+        watch_of(viewer.layers["a nuclei"]).accept(label)
+    _, widget = viewer.window.add_plugin_dock_widget("napari-nucleiseg", TITLE)
+    assert widget.form.sources.labelled == "by hand"
+    wait_for_check(qtbot, widget)
+    assert "12 nuclei" in widget.form.check_line.text()
+    asked, started = [], []
+    monkeypatch.setattr(train_widget, "ask", lambda *a, **_: asked.append(a) or right)
+    monkeypatch.setattr(widget, "_start", started.append)
+    click(qtbot, widget.train_button)
+    assert len(started) == 1
+    assert not asked
+    for right, starts in ((False, 1), (True, 2)):
+        widget.form.sources.labelled_box.value = "all"
+        wait_for_check(qtbot, widget)
+        click(qtbot, widget.train_button)
+        assert "8 of 20 nuclei in “a nuclei” are as the model found them" in (
+            asked[-1][2]
+        )
+        assert len(started) == starts
+        wanted = "all" if right else "by hand"
+        assert widget.form.sources.labelled == wanted
 
 
 def test_a_folder_is_learnt_from(models, viewer, qtbot, tmp_path):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from napari_nucleiseg.core.labels.annotations import (
+    known_from_corrections,
     known_from_paint,
     known_inside,
     known_nuclei,
@@ -109,6 +110,26 @@ def test_of_paint_alone_the_nuclei_and_a_rim_are_known(discs):
     small = known_from_paint(discs((80, 80), [(40, 40)], 4))
     assert np.flatnonzero(small[40]).tolist() == list(range(34, 47))  # two pixels
     assert not known_from_paint(labels * 0).any()
+
+
+def test_of_corrected_labels_what_was_touched_is_known_and_the_background_round_it():
+    labels = np.zeros((80, 120), int)
+    labels[30:50, 20:40] = 1  # accepted
+    labels[30:50, 42:62] = 2  # nobody has looked at it
+    labels[30:50, 90:110] = 3  # nor at this
+    cleared = np.zeros(labels.shape, bool)
+    cleared[5:15, 80:90] = True
+    known = known_from_corrections(labels, np.array([1]), cleared)
+    assert known[labels == 1].all()
+    assert not known[labels > 1].any()
+    assert known[40, 12] and known[24, 30]  # background close by
+    assert not known[40, 5] and not known[70, 30]  # far off, something may be missed
+    assert not known[40, 40:42].any()  # at the rim of one that nobody has looked at
+    assert known[cleared].all()
+    assert not known_from_corrections(labels, np.array([], int)).any()
+    # It learns no more of the others, were they all wrong.
+    alone = known_from_corrections(np.where(labels == 1, 1, 0), np.array([1]))
+    assert alone[known & ~cleared].all()
 
 
 def test_in_a_complete_region_everything_is_known_and_nothing_outside(discs):

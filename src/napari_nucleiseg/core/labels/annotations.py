@@ -17,6 +17,13 @@ from napari_nucleiseg.core.labels.pairs import Pair, median_diameter
 #: unpainted neighbour may begin there, and would be learnt as background.
 RIM_SHARE, LEAST_RIM = 0.1, 2.0
 
+#: Where a model has found the neighbours, the background round a nucleus is known
+#: farther out, in shares of the median diameter; but not so close to neighbours that
+#: nobody has looked at, whose outlines may be drawn too tight. On dense tissue, of
+#: which the model found three quarters, 3 to 8% of the pixels of such a rim were some
+#: other nucleus; with a rim as narrow as `RIM_SHARE`, 9 to 20%.
+WIDE_RIM_SHARE, GUARD_SHARE = 0.5, 0.1
+
 #: A nucleus that reaches the edge of the region that is complete, with no more than
 #: this share of it outside, was cut off there.
 CUT_SHARE = 0.05
@@ -184,6 +191,44 @@ def known_from_paint(labels: np.ndarray) -> np.ndarray:
         return np.zeros(labels.shape, bool)
     rim = max(LEAST_RIM, RIM_SHARE * median_diameter(labels))
     return ndi.distance_transform_edt(labels == 0) <= rim
+
+
+def known_from_corrections(
+    labels: np.ndarray, touched: np.ndarray, cleared: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the annotation mask of labels that a user has corrected in part.
+
+    Known are the nuclei that were accepted, corrected or drawn, the background close
+    around them, and where a nucleus was erased. What else the model found is not, nor
+    is what lies close to it.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        ``(y, x)`` integer labels of one plane, with all that the model found.
+    touched : numpy.ndarray
+        ``(n,)`` int, the labels that were accepted, corrected or drawn.
+    cleared : numpy.ndarray, optional
+        ``(y, x)`` bool, where nuclei were erased.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(y, x)`` bool; nowhere True if nothing was touched or erased.
+    """
+    mine = np.isin(labels, touched) & (labels != 0)
+    others = (labels > 0) & ~mine
+    known = np.zeros(labels.shape, bool)
+    if mine.any():
+        width = median_diameter(np.where(mine, labels, 0))
+        rim = max(LEAST_RIM, WIDE_RIM_SHARE * width)
+        known = ndi.distance_transform_edt(~mine) <= rim
+        if others.any():
+            guard = max(LEAST_RIM, GUARD_SHARE * width)
+            known &= ndi.distance_transform_edt(~others) > guard
+    if cleared is not None:
+        known |= cleared & ~others
+    return known | mine
 
 
 def known_inside(labels: np.ndarray, region: np.ndarray) -> np.ndarray:

@@ -321,6 +321,22 @@ def watch_of(layer: Labels) -> EditWatch | None:
     return _WATCHES.get(layer)
 
 
+def untouched(layer: Labels) -> tuple[int, int]:
+    """Return how many nuclei are the model's own, and how many there are.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+        Of one that Segment did not make, none is the model's own.
+    """
+    watch = watch_of(layer)
+    if watch is None:
+        return 0, 0
+    watch.update()
+    total = len(watch.table.table())
+    return total - len(watch.table.by_hand()), total
+
+
 def unwatch(layer: Labels) -> None:
     """Take a layer for the user's own from now on."""
     _WATCHES.pop(layer, None)

@@ -10,6 +10,7 @@ import numpy as np
 from napari.layers import Image, Labels, Shapes
 
 from napari_nucleiseg.core.labels.annotations import (
+    known_from_corrections,
     known_from_paint,
     known_inside,
     split_planes,
@@ -226,19 +227,22 @@ def _read_by_hand(
     source: LayerSource, image: np.ndarray, labels: np.ndarray, rgb: bool
 ) -> list[Pair]:
     """Return pairs in which only nuclei touched by hand are known, and erased ones."""
-    touched = np.where(np.isin(labels, source.by_hand), labels, 0)
-    if not touched.any() and source.cleared is None:
+    if not source.by_hand and source.cleared is None:
         raise ValueError(
             f"No nucleus of {source.name} was drawn, corrected or accepted in the "
             "Segment widget: do that first, or choose another option under Labelled."
         )
-    size = labels.shape[-2:]
-    others = ((labels > 0) & (touched == 0)).reshape(-1, *size)
+    touched = np.array(source.by_hand, np.int64)
     cleared = np.zeros(labels.shape, bool) if source.cleared is None else source.cleared
-    pairs = split_planes(image, touched, name=source.name, known=None, rgb=rgb)
     return [
-        replace(pair, known=(known_from_paint(pair.labels) | erased) & ~other)
-        for pair, erased, other in zip(
-            pairs, cleared.reshape(-1, *size), others, strict=True
+        replace(
+            pair,
+            labels=np.where(np.isin(pair.labels, touched), pair.labels, 0),
+            known=known_from_corrections(pair.labels, touched, erased),
+        )
+        for pair, erased in zip(
+            split_planes(image, labels, name=source.name, rgb=rgb),
+            cleared.reshape(-1, *labels.shape[-2:]),
+            strict=True,
         )
     ]

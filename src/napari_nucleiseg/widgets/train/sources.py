@@ -12,6 +12,7 @@ from psygnal import Signal
 from qtpy.QtWidgets import QFileDialog, QSizePolicy
 
 from napari_nucleiseg.core.labels.annotations import drop_single_axes
+from napari_nucleiseg.widgets.segment.edits import untouched, watch_of
 from napari_nucleiseg.widgets.shared import layers as layer_tools
 from napari_nucleiseg.widgets.shared.controls import LayerBox, MessageLine, NarrowBox
 from napari_nucleiseg.widgets.train.regions import LABELLED, LayerSource, snapshot
@@ -21,8 +22,8 @@ MOST_PROPOSED = 8
 
 
 def is_labels(layer: Layer) -> bool:
-    """Return whether a labels layer holds nuclei, not the errors of a score."""
-    return layer_tools.ERRORS_OF not in layer.metadata
+    """Return whether a labels layer holds nuclei, not errors or a comparison."""
+    return not {layer_tools.ERRORS_OF, layer_tools.MARK} & set(layer.metadata)
 
 
 class PairRow(Container):
@@ -117,6 +118,7 @@ class SourcesPanel(Container):
         self.folder: Path | None = None
         self._offered: set[Layer] = set()
         self._watched: list[Labels | Shapes] = []
+        self._labelled_is_said = False
         self._make_controls()
         self.set_folder(None)
         self._on_labelled_chosen()
@@ -142,7 +144,9 @@ class SourcesPanel(Container):
             label="Labelled",
             choices=LABELLED,
             tooltip="How far the labels are complete. If only some nuclei are painted, "
-            "say so: what is not painted is otherwise learnt as background.",
+            "say so: what is not painted is otherwise learnt as background. Of labels "
+            "that Segment made, only what you accepted, corrected or drew is known, "
+            "unless you say otherwise.",
         )
         self.region_box = LayerBox(
             Layer,
@@ -159,7 +163,7 @@ class SourcesPanel(Container):
         self.add_button.changed.connect(lambda _: self.add_row())
         self.folder_button.changed.connect(lambda _: self._on_folder_clicked())
         self.forget_button.changed.connect(lambda _: self.set_folder(None))
-        self.labelled_box.changed.connect(self._on_labelled_chosen)
+        self.labelled_box.changed.connect(self._on_labelled_said)
         self.region_box.changed.connect(self._on_chosen)
 
     # ---- rows --------------------------------------------------------------------
@@ -251,6 +255,7 @@ class SourcesPanel(Container):
         self.sources_changed.emit()
 
     def _on_chosen(self, *_: object) -> None:
+        self._propose_labelled()
         self._watch()
         self.sources_changed.emit()
 
@@ -258,13 +263,41 @@ class SourcesPanel(Container):
 
     @property
     def labelled(self) -> str:
-        """``"all"``, ``"painted"`` or ``"region"``."""
+        """``"all"``, ``"painted"``, ``"region"`` or ``"by hand"``."""
         return self.labelled_box.value
 
     @property
     def region(self) -> Labels | Shapes | None:
         """The layer that marks what is complete, if that is how it is said."""
         return self.region_box.value if self.labelled == "region" else None
+
+    def unchecked(self) -> list[tuple[str, int, int]]:
+        """Return the labels that would be learnt from though a model alone made them.
+
+        Returns
+        -------
+        list of (str, int, int)
+            Name of each layer, how many of its nuclei nobody has touched, and of how
+            many.
+        """
+        if self.labelled == "by hand":
+            return []
+        found = [(layer.name, *untouched(layer)) for layer in self.used_labels()]
+        return [one for one in found if one[1]]
+
+    def _on_labelled_said(self, *_: object) -> None:
+        self._labelled_is_said = True
+        self._on_labelled_chosen()
+
+    def _propose_labelled(self) -> None:
+        """Take of labels that Segment made only what was touched, unless told else."""
+        layers = self.used_labels()
+        if self._labelled_is_said or not layers:
+            return
+        made = all(watch_of(layer) is not None for layer in layers)
+        with self.labelled_box.changed.blocked():
+            self.labelled_box.value = "by hand" if made else "all"
+        self.region_box.visible = False
 
     def _on_labelled_chosen(self, *_: object) -> None:
         self.region_box.visible = self.labelled == "region"

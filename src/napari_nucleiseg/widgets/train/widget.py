@@ -13,11 +13,13 @@ from napari_nucleiseg.core.monitor import Monitor, Progress
 from napari_nucleiseg.training.outcome import TrainOutcome
 from napari_nucleiseg.training.process import TrainingProcess
 from napari_nucleiseg.training.run_folder import RunFolder
+from napari_nucleiseg.widgets.shared.asking import ask
 from napari_nucleiseg.widgets.shared.controls import (
     MessageLine,
     Shell,
     explain,
     one_shot,
+    quoted,
     unwrapped,
 )
 from napari_nucleiseg.widgets.train.closing import CloseGuard, main_window
@@ -170,11 +172,33 @@ class TrainWidget(Shell):
 
     def train(self) -> None:
         """Start the training that the form asks for."""
-        if self.is_training or self._reason():
+        if self.is_training or self._reason() or not self._may_use_unchecked():
             return
         plan = self.form.plan()
         self._rows = []
         self._start(lambda monitor: prepare_run(plan))
+
+    def _may_use_unchecked(self) -> bool:
+        """Ask before what a model found is learnt from as if it were right."""
+        found = self.form.sources.unchecked()
+        if not found:
+            return True
+        lines = [
+            f"{mine} of {total} nuclei in {quoted(name)} are as the model found them."
+            for name, mine, total in found
+        ]
+        right = ask(
+            self,
+            "Is every nucleus found, and every outline right?",
+            "\n".join(lines)
+            + "\nNobody has accepted or corrected those. Their errors would be learnt, "
+            "and what was missed would be learnt as background.",
+            yes="Yes, learn from all",
+            no="No, only from what I corrected",
+        )
+        if not right:
+            self.form.sources.labelled_box.value = "by hand"
+        return right
 
     def resume(self, run: RunFolder) -> None:
         """Continue a training that was interrupted."""
