@@ -369,8 +369,8 @@ def test_what_the_model_found_is_not_learnt_from_without_a_question(
         widget.form.sources.labelled_box.value = "all"
         wait_for_check(qtbot, widget)
         click(qtbot, widget.train_button)
-        assert "8 of 20 nuclei in “a nuclei” are as the model found them" in (
-            asked[-1][2]
+        assert (
+            "8 of 20 nuclei in “a nuclei” are as the model found them" in (asked[-1][2])
         )
         assert len(started) == starts
         wanted = "all" if right else "by hand"
