@@ -7,7 +7,8 @@
 `--update-card` fits the confidence on `val` and writes it and the figures into the
 model's card; without it, the confidence is the card's own. `--docs` writes the tables
 between the comments of that file, and the curve of AP over IoU into `images` beside it,
-with `--gallery` the best, the typical and the worst images of the last split as well.
+with `--gallery` the best, the typical and the worst image of each kind as well, of the
+last split.
 `--pairs` scores folders of X_image.tif and X_labels.tif besides: other labs' images.
 
 Everything is as a user gets it: `segment()` with nothing set but the model.
@@ -48,6 +49,18 @@ from report import markdown, put
 
 #: The split that the confidence is fitted on.
 FIT_ON = "val"
+
+#: Kinds of image, as a reader would call them.
+IN_WORDS = {
+    "fluo": "Fluorescence: cells",
+    "U2OS fluo": "Fluorescence: cells with haze and micronuclei",
+    "color": "Stained cells and tissue, many stains",
+    "NuInsSeg H&E": "H&E: 31 organs",
+    "TNBC H&E": "H&E: breast cancer",
+    "brightfield-gray": "Brightfield smears",
+    "mnfinder": "Fluorescence: cells, another laboratory",
+    "gut": "Fluorescence: dense epithelium, another laboratory",
+}
 
 
 @dataclass(frozen=True)
@@ -180,6 +193,30 @@ def table(by_split: dict) -> str:
     return markdown(header.split(" | "), rows)
 
 
+def plain_table(kinds: dict[str, list[Scored]]) -> str:
+    """Return what a user may expect of each kind of image, as a Markdown table.
+
+    Of all nuclei at IoU 0.5; the count is the median error of an image.
+    """
+    header = ["images like these", "nuclei found", "of those marked, right"]
+    header += ["count of an image off by"]
+    rows: list[list[object]] = []
+    for kind, words in IN_WORDS.items():
+        if kind not in kinds:
+            continue
+        scores = [one.score for one in kinds[kind]]
+        hits, true, marked = (
+            sum(values)
+            for values in zip(
+                *((s.matched[0], s.true, s.predicted) for s in scores), strict=True
+            )
+        )
+        errors = [abs(s.predicted - s.true) / max(s.true, 1) for s in scores]
+        shares = hits / max(true, 1), hits / max(marked, 1), float(np.median(errors))
+        rows.append([words, *(f"{share:.0%}" for share in shares)])
+    return markdown(header, rows)
+
+
 def curve(scored: list[Scored]) -> list[float]:
     """Return the per-image mean of AP at each of `THRESHOLDS`."""
     return [
@@ -263,9 +300,14 @@ def pick(scored: list[Scored]) -> list[tuple[str, np.ndarray, np.ndarray, np.nda
     for word, place in places.items():
         one = order[place]
         ap, mean = one.score.average_precision(0.5), one.score.mean_average_precision()
-        title = f"{word}: AP@0.5 {ap:.2f}, mean {mean:.2f}"
+        title = f"{word} image: AP@0.5 {ap:.2f}, mean {mean:.2f}"
         out.append((title, one.image, one.truth, one.labels))
     return out
+
+
+def file_name(kind: str) -> str:
+    """Return the name of a kind for a file: lower-case letters and digits."""
+    return "".join(filter(str.isalnum, kind.split()[0])).lower()
 
 
 def update_card(model: Model, by_split: dict, calibration: Calibration) -> None:
@@ -319,7 +361,13 @@ def main() -> None:
         shown[name] = {"another lab's": figures([one.score for one in sets[name]])}
         curves[f"{name} (another lab's)"] = curve(sets[name])
     worth, record = judge_confidence(sets, calibration, args.update_card)
-    texts = {"table": table(shown), "curve": curve_table(curves), "confidence": worth}
+    tested = by_kind(sets[last]) | {f.name: sets[f.name] for f in args.pairs}
+    texts = {
+        "expect": plain_table(tested),
+        "table": table(shown),
+        "curve": curve_table(curves),
+        "confidence": worth,
+    }
     print("\n\n".join(texts.values()))
     print(f"\n{time.perf_counter() - start:.0f} s")
     if args.json:
@@ -333,13 +381,9 @@ def main() -> None:
             put(args.docs, section, text)
         folder = args.docs.parent / "images"
         draw_curve(curves, folder / "ap_curve.png")
-        if args.gallery:
-            kinds = {
-                kind: pick(some)
-                for kind, some in by_kind(sets[last]).items()
-                if kind != "all"
-            }
-            draw_gallery(kinds, folder / "gallery.png")
+        for kind, some in by_kind(sets[last]).items() if args.gallery else ():
+            if kind in IN_WORDS:
+                draw_gallery(pick(some), folder / f"kind-{file_name(kind)}.jpg")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What holds the accuracy back: outlines, or telling touching nuclei apart.
 
     python benchmarks/limits.py --data DSB2018_FOLDER [--model NAME|FOLDER]
-        [--split val] [--docs docs/accuracy.md]
+        [--split val] [--docs docs/bundled-model.md]
 
 Scores the model as it is, and with half of its work done by the truth: its own nucleus
 pixels, divided among the true nuclei (so that only the outlines are its own), and the
