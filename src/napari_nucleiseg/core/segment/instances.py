@@ -1,7 +1,7 @@
 """Labels to the maps a network learns, and maps back to labels, side by side.
 
-Nuclei are told apart by three of the maps that `core.segment.maps` describes:
-``nucleus``, ``distance`` and ``contact``; `core.segment.blocks` does it.
+Nuclei are separated on three of the maps that `core.segment.maps` describes:
+``nucleus``, ``distance`` and ``contact``; see `core.segment.blocks`.
 
 Nuclei are the basins of a watershed [1]_ on ``distance`` less some ``contact``,
 flooded from its peaks and limited to where ``nucleus`` is. Two basins are one nucleus
@@ -44,8 +44,8 @@ def distance_map(labels: np.ndarray) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        ``(y, x)`` float32 in 0-1, 0 outside. Where a nucleus meets the edge of the
-        image it is taken to go on beyond it.
+        ``(y, x)`` float32 in 0-1, 0 outside. A nucleus at the edge of the image is
+        assumed to continue beyond it.
     """
     out = np.zeros(labels.shape, np.float32)
     for value, box in enumerate(ndi.find_objects(labels), start=1):
@@ -107,7 +107,7 @@ def maps_to_labels(
         ``(y, x, 3)``: nucleus, distance, contact; float32 in 0-1, or uint8 with 255
         for 1.
     settings : InstanceSettings
-        Thresholds; the least area is given apart.
+        Thresholds; its minimum area is replaced by `min_area`.
     min_area : int
         Nuclei with fewer pixels are dropped.
     shrunk : float

@@ -55,19 +55,20 @@ def decode_size(size: np.ndarray) -> np.ndarray:
     return MEDIUM * 2.0 ** ((np.asarray(size, float) - 0.5) * 2 * DOUBLINGS)
 
 
-#: Where the nucleus map is above this, a pixel says how large its nucleus is.
+#: Above this value of the nucleus map a pixel's predicted size counts.
 SURE = 0.5
 
-#: So many pixels must say it.
+#: At least so many such pixels are needed.
 ENOUGH = 30
 
 
 def measure_diameter(nucleus: np.ndarray, size: np.ndarray) -> float | None:
-    """Return the median nuclear diameter, as a network's maps say it.
+    """Return the median nuclear diameter that a network's maps predict.
 
-    Each pixel of a nucleus tells how large that is, so nothing needs to be told apart:
-    in a sheet of touching nuclei this is as good as where they lie apart. A pixel
-    counts as its share of its nucleus, so that each nucleus counts once.
+    Every pixel predicts the size of its own nucleus, so that nuclei need not be
+    separated first: it works as well in a sheet of touching nuclei as where they lie
+    apart. Pixels are weighted by the inverse of the area, so that each nucleus counts
+    once.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ def measure_diameter(nucleus: np.ndarray, size: np.ndarray) -> float | None:
     Returns
     -------
     float or None
-        Pixels of the maps; None where there is next to no nucleus.
+        In pixels of the maps; None if fewer than `ENOUGH` pixels count.
     """
     there = nucleus > SURE
     if int(there.sum()) < ENOUGH:

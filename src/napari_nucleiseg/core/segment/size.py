@@ -1,4 +1,4 @@
-"""How large the nuclei of an image are, found by looking at it at several sizes."""
+"""How large the nuclei of an image are, measured at several scales."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from napari_nucleiseg.core.segment.maps import measure_diameter
 #: nuclei are smaller than the network knows.
 LOOKS, LARGER_LOOKS = (1.0, 0.5, 0.25, 0.125), (2.0, 4.0)
 
-#: At each size a window of this side is looked at (pixels there), or all of an image
-#: that is at most so many times as large: what was looked at whole can be kept.
+#: Side of the window that is segmented at each size (pixels there). An image of at most
+#: `WHOLE` times its area is segmented whole, so that the result can be kept.
 WINDOW, WHOLE = 512, 2.0
 
-#: A look is taken at its word if it shows at least so many nuclei, so surely (mean of
-#: confidence times depth, by area), nearly all (by area) of a size the network knows.
+#: One size is enough to decide if it shows at least `ENOUGH` nuclei, with a mean of
+#: confidence times depth (weighted by area) of `SURE`, of which a share of `KNOWN` (by
+#: area) has a diameter that the network was trained on.
 ENOUGH, SURE, KNOWN = 6, 0.6, 0.7
 
-#: Else what covers most of the image wins; few nuclei, and coarse looks, count less.
+#: Otherwise the size whose nuclei cover most of the image wins; few nuclei, and coarse
+#: sizes, count less.
 FEW, PREFER_FINER = 4, 1.15
 
 
@@ -50,17 +52,16 @@ def estimate_scale(
 ) -> tuple[float, float] | None:
     """Find the scale at which a network should see an image.
 
-    The network looks at the image at its own size and then at smaller ones, until a
-    look shows enough nuclei that it is sure of and that are of a size it was trained
-    on. Nuclei too large for it come out in uncertain pieces, so it looks on; what
-    only looks like a nucleus when it is small enough (a cell, a piece of tissue) is
-    not reached. Where those at the image's own size are smaller than it knows, it
-    looks at larger sizes first. If no look is good enough by itself, the one whose
-    nuclei cover most of the image wins.
+    The image is segmented at its own size and then at smaller ones, until there are
+    enough confident nuclei of a diameter that the network was trained on. Larger nuclei
+    fall into uncertain pieces, so the search goes on; it ends before the image is so
+    small that a cell or a piece of tissue passes for a nucleus. Where the nuclei at the
+    image's own size are too small, larger sizes are tried first. If no size is
+    convincing by itself, the one whose nuclei cover most of the image wins.
 
-    A network with a size map says at the first look how large they are, on windows
-    spread over the image; only where they are far from what it knows does it look
-    again, at a smaller size.
+    A network with a size map predicts the diameters directly, on windows spread over
+    the image; only where they are far from those of its training is a smaller size
+    tried.
 
     Parameters
     ----------
@@ -103,12 +104,11 @@ def estimate_scale(
     return _scale_for(best[1], predictor), best[1]
 
 
-#: Diameters that a network with a size map tells reliably, as shares of that of its
-#: training; nuclei that it takes for larger or smaller are looked at again, at a scale
-#: at which they should be of the size it knows best.
+#: Diameters that a size map predicts reliably, as multiples of the one in training.
+#: Nuclei outside of it are measured again, at a scale that should bring them inside.
 TOLD = (0.4, 1.85)
 
-#: Windows that are looked at in a large image, along each axis.
+#: Windows that are measured in a large image, along each axis.
 SPREAD = 2
 
 
