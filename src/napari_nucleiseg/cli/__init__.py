@@ -24,6 +24,7 @@ COMMANDS = {
     "link": "link the nuclei of planes, through depth or time",
     "models": "list the models, show, rename, delete, export or import one",
     "train": "train a model on your own images and labels",
+    "project": "teach a model round by round: examples, models, one folder",
     "demo": "open napari with a sample image and the widget, ready to segment",
 }
 

@@ -8,7 +8,7 @@ import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from napari_nucleiseg.io.atomic import write_whole
@@ -173,19 +173,28 @@ def export_model(model: Model, file: Path, *, replace: bool = False) -> Path:
         raise FileExistsError(f"{file} exists already; it is left unchanged.")
     if not file.parent.is_dir():
         raise ValueError(f"There is no folder {file.parent}.")
-    members = [model.folder / name for name in (CARD_FILE, *model.card.files)]
+    write_archive(file, model.folder, model_files(model))
+    return file
+
+
+def model_files(model: Model) -> list[Path]:
+    """Return the files of a model that belong to it."""
+    files = [model.folder / name for name in (CARD_FILE, *model.card.files)]
     report = sorted((model.folder / REPORT_FOLDER).rglob("*"))
-    members += [x for x in report if x.is_file() and not x.is_symlink()]
+    return files + [x for x in report if x.is_file() and not x.is_symlink()]
+
+
+def write_archive(file: Path, folder: Path, members: Sequence[Path]) -> None:
+    """Write files of a folder into one, whole or not at all."""
 
     def write(fresh: Path) -> None:
         with zipfile.ZipFile(
             fresh, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False
         ) as archive:
             for path in members:
-                archive.write(path, path.relative_to(model.folder).as_posix())
+                archive.write(path, path.relative_to(folder).as_posix())
 
     write_whole(file, write)
-    return file
 
 
 def import_model(file: Path, *, name: str | None = None) -> Model:
@@ -255,14 +264,9 @@ def _unpack(file: Path, folder: Path) -> ModelCard:
     """Unpack an exported model once its contents have been found harmless; check it."""
     try:
         with zipfile.ZipFile(file) as archive:
-            members = _check_members(archive)
+            members = check_members(archive)
             card = _check_card(archive, members)
-            for path, member in members.items():
-                target = folder / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(member) as source, target.open("xb") as sink:
-                    # No more than was announced comes out, and its CRC must fit.
-                    shutil.copyfileobj(source, sink)
+            extract(archive, members, folder)
         check_files(Model(folder, card, False))
         if TRAIN_FILE in card.files:
             check_keras_file(folder / TRAIN_FILE)
@@ -275,7 +279,9 @@ def _unpack(file: Path, folder: Path) -> ModelCard:
     return card
 
 
-def _check_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+def check_members(
+    archive: zipfile.ZipFile, *, most_bytes: int = MOST_BYTES
+) -> dict[str, zipfile.ZipInfo]:
     """Return the files in an archive; raise ValueError at the first that is refused."""
     members: dict[str, zipfile.ZipInfo] = {}
     total, seen = 0, set()
@@ -296,7 +302,7 @@ def _check_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
             raise ValueError(
                 f"{name!r} in it is encrypted, or compressed in an unusual way."
             )
-        if total > MOST_BYTES:
+        if total > most_bytes:
             raise ValueError(f"It is too large: {name!r} has {info.file_size} bytes.")
         if name.casefold() in seen:
             raise ValueError(f"It has {name!r} twice.")
@@ -304,6 +310,18 @@ def _check_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         if not info.is_dir():
             members[name] = info
     return members
+
+
+def extract(
+    archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], folder: Path
+) -> None:
+    """Unpack the files that `check_members` found harmless."""
+    for path, member in members.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with archive.open(member) as source, target.open("xb") as sink:
+            # No more than was announced comes out, and its CRC must fit.
+            shutil.copyfileobj(source, sink)
 
 
 def _is_plain(name: str) -> bool:

@@ -1,0 +1,1 @@
+"""A project: examples, and the models that they taught, round by round."""

@@ -1,0 +1,171 @@
+"""A project's folder: what is noted, and the examples."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from filelock import FileLock
+
+from napari_nucleiseg.core.labels.annotations import known_nuclei
+from napari_nucleiseg.core.labels.merging import add_knowledge
+from napari_nucleiseg.core.labels.pairs import Pair
+from napari_nucleiseg.core.params import TrainParams
+from napari_nucleiseg.models.registry import Model, find_model
+from napari_nucleiseg.training.project.notes import (
+    BASE,
+    EXAMPLES,
+    Example,
+    ProjectNote,
+    now,
+    read_note,
+    write_note,
+)
+from napari_nucleiseg.training.project.pairs import (
+    image_hash,
+    read_pair,
+    write_pair,
+)
+
+#: Locked while the note is changed.
+LOCK_FILE = ".lock"
+
+#: Another window writes for less than this, seconds.
+_PATIENCE = 20
+
+
+class ProjectFolder:
+    """The folder of a project, with its examples.
+
+    Parameters
+    ----------
+    folder : path
+        The project's.
+
+    Raises
+    ------
+    ValueError
+        If that is no project, or is damaged.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder).resolve()
+        self._lock = FileLock(self.folder / LOCK_FILE, timeout=_PATIENCE)
+        self.note  # noqa: B018  says what is wrong with it
+
+    # ---- what is in it -----------------------------------------------------------
+
+    @property
+    def note(self) -> ProjectNote:
+        """All that is noted, as it is on the disk now."""
+        return read_note(self.folder)
+
+    @property
+    def examples(self) -> list[Example]:
+        """What is learnt from."""
+        return self.note.examples
+
+    @property
+    def nuclei(self) -> int:
+        """How many nuclei are known in all examples."""
+        return sum(example.nuclei for example in self.examples)
+
+    def pairs(self) -> list[Pair]:
+        """Read all examples.
+
+        Raises
+        ------
+        ValueError
+            If one is damaged.
+        """
+        return [self._read(example) for example in self.examples]
+
+    def _read(self, example: Example) -> Pair:
+        return read_pair(self.folder / EXAMPLES / example.file, example.name)
+
+    @property
+    def base(self) -> Model:
+        """The model that every round starts from."""
+        name = self.note.base
+        return find_model(self.folder / BASE if name == BASE else name)
+
+    # ---- examples ----------------------------------------------------------------
+
+    def add(self, pairs: Iterable[Pair], *, sources: Sequence[str] = ()) -> int:
+        """Add examples, or what is known now of those there are.
+
+        Parameters
+        ----------
+        pairs : iterable of Pair
+            Images with labels and annotation masks. Of an image that is there already,
+            what was known before stays known where nothing is known anew. One of which
+            nothing is known is left out.
+        sources : sequence of str
+            Where each came from.
+
+        Returns
+        -------
+        int
+            How many more nuclei are known now.
+
+        Raises
+        ------
+        OSError
+            If one cannot be written; the others are there.
+        """
+        before = self.nuclei
+        for i, pair in enumerate(pairs):
+            if pair.known is None or pair.known.any():
+                self._add(pair, sources[i] if i < len(sources) else "")
+        return self.nuclei - before
+
+    def _add(self, pair: Pair, source: str) -> None:
+        digest = image_hash(pair.image)
+        with self._changing() as note:
+            same = [x for x in note.examples if x.image == digest]
+            if same:
+                pair = add_knowledge(self._read(same[0]), pair)
+            numbers = [int(x.file.partition(".")[0]) for x in note.examples]
+            example = Example(
+                # A file of its own, so that the older one is there until it is noted.
+                file=f"{max(numbers, default=0) + 1:04d}.npz",
+                name=pair.name,
+                source=source or (same[0].source if same else ""),
+                image=digest,
+                nuclei=int(known_nuclei(pair).size),
+                added=now(),
+            )
+            write_pair(self.folder / EXAMPLES / example.file, pair)
+            rest = [x for x in note.examples if x.image != digest]
+            write_note(self.folder, note.replace(examples=[*rest, example]))
+        for old in same:
+            (self.folder / EXAMPLES / old.file).unlink(missing_ok=True)
+
+    def remove(self, files: Iterable[str]) -> None:
+        """Forget examples, given by their `Example.file`."""
+        gone = set(files)
+        self._change(
+            lambda note: note.replace(
+                examples=[x for x in note.examples if x.file not in gone]
+            )
+        )
+        for file in gone:
+            (self.folder / EXAMPLES / Path(file).name).unlink(missing_ok=True)
+
+    def set_params(self, params: TrainParams) -> None:
+        """Train in another way from now on."""
+        self._change(lambda note: note.replace(params=params))
+
+    # ---- the note ----------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[ProjectNote]:
+        """Give the note, which nobody else changes meanwhile."""
+        with self._lock:
+            yield self.note
+
+    def _change(self, change: Callable[[ProjectNote], ProjectNote]) -> None:
+        with self._changing() as note:
+            write_note(self.folder, change(note))

@@ -1,0 +1,308 @@
+"""A project: the examples that a model is taught, and the models that came of them.
+
+It is a folder, which grows round by round, and can be taken up again at any time:
+
+    project.json       what it is called, what it starts from, how it trains, and a line
+                       for each example and each round
+    examples/          an image, its labels and what is known of them, a file for each
+    models/            the models of the rounds, each with its card
+    base/              the model it starts from, unless that is built in
+
+Every round trains the same base on all examples so far. So nothing is learnt twice, and
+the verdict compares the new model with one that has seen none of them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Literal
+
+from napari_nucleiseg.core.monitor import Monitor
+from napari_nucleiseg.core.params import TrainParams
+from napari_nucleiseg.io.atomic import make_folder
+from napari_nucleiseg.models.card import CARD_FILE
+from napari_nucleiseg.models.registry import DEFAULT_MODEL, Model, find_model
+from napari_nucleiseg.models.verdict import Verdict
+from napari_nucleiseg.training.outcome import TrainOutcome
+from napari_nucleiseg.training.project.folder import ProjectFolder
+from napari_nucleiseg.training.project.notes import (
+    BASE,
+    EXAMPLES,
+    MODELS,
+    ProjectNote,
+    Round,
+    model_name,
+    now,
+    write_note,
+)
+from napari_nucleiseg.training.project.publishing import (
+    publish,
+    published_model,
+    withdraw,
+)
+from napari_nucleiseg.training.run import execute, prepare
+from napari_nucleiseg.training.run_folder import Order, RunFolder
+
+
+class Project(ProjectFolder):
+    """A project that is there; see `create` for a new one.
+
+    Parameters
+    ----------
+    folder : path
+        The project's.
+
+    Raises
+    ------
+    ValueError
+        If that is no project, or is damaged.
+    """
+
+    @classmethod
+    def create(
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        base: str | os.PathLike[str] = DEFAULT_MODEL,
+        params: TrainParams | None = None,
+    ) -> Project:
+        """Make a new project.
+
+        Parameters
+        ----------
+        folder : path
+            A new or empty folder; its last part is the project's name.
+        base : str or path
+            The model to start from.
+        params : TrainParams, optional
+            How to train.
+
+        Raises
+        ------
+        ValueError
+            If the folder holds something, or there is no such model.
+        OSError
+            If it cannot be written.
+        """
+        folder = Path(folder).resolve()
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ValueError(f"{folder} is not empty; a project needs its own folder.")
+        model = find_model(base)
+        make_folder(folder / EXAMPLES)
+        make_folder(folder / MODELS)
+        if not model.built_in:
+            shutil.copytree(model.folder, folder / BASE)
+        note = ProjectNote(
+            name=model_name(folder.name),
+            key=uuid.uuid4().hex,
+            base=model.card.name if model.built_in else BASE,
+            params=params or TrainParams(),
+        )
+        write_note(folder, note)
+        return cls(folder)
+
+    # ---- the models --------------------------------------------------------------
+
+    @property
+    def rounds(self) -> list[Round]:
+        """How often the model was taught, and what came of it."""
+        return self.note.rounds
+
+    @property
+    def model(self) -> Model:
+        """The model of the last round that was kept; the base if there is none."""
+        for one in reversed(self.rounds):
+            if one.state == "kept" and self._has_model(one):
+                return find_model(self.folder / MODELS / one.model)
+        return self.base
+
+    @property
+    def waiting(self) -> Round | None:
+        """The last round, if it is to be kept or refused."""
+        last = self.rounds[-1:]
+        return last[0] if last and last[0].state == "waiting" else None
+
+    def model_of(self, one: Round) -> Model:
+        """Return the model of a round.
+
+        Raises
+        ------
+        ValueError
+            If it is not there any more.
+        """
+        return find_model(self.folder / MODELS / one.model)
+
+    def _has_model(self, one: Round) -> bool:
+        return (self.folder / MODELS / one.model / CARD_FILE).is_file()
+
+    # ---- rounds ------------------------------------------------------------------
+
+    def prepare(self) -> RunFolder:
+        """Begin a round: write the folder of its training; see `training.run`.
+
+        One that still waited is refused.
+
+        Raises
+        ------
+        ValueError
+            If there is nothing to learn from.
+        """
+        if self.waiting is not None:
+            self.back()
+        note = self.note
+        number = note.highest + 1
+        output = self.folder / MODELS / f"{note.name}-{number}"
+        run = prepare(
+            self.pairs(),
+            None,
+            output,
+            Order(
+                name=output.name,
+                params=note.params,
+                base=str(self.base.folder) if note.base == BASE else note.base,
+                title=f"Taught in the project {note.name}",
+                data={"project": note.key, "round": number},
+                # Whether it is kept is said when it has been looked at.
+                keep_always=True,
+            ),
+        )
+        begun = Round(
+            model=output.name,
+            examples=len(note.examples),
+            nuclei=sum(example.nuclei for example in note.examples),
+            began=now(),
+        )
+        self._change(lambda it: it.replace(rounds=[*it.rounds, begun], highest=number))
+        return run
+
+    def finish(self, outcome: TrainOutcome) -> Round:
+        """Note how the training of the last round ended; it waits to be kept."""
+        row = outcome.history[-1] if outcome.history else {}
+        return self._settle(
+            "waiting", verdict=outcome.verdict, minutes=float(row.get("minutes") or 0)
+        )
+
+    def drop(self) -> None:
+        """Forget the last round, whose training did not end."""
+        self._change(
+            lambda note: note.replace(
+                rounds=[x for x in note.rounds if x.state != "training"]
+            )
+        )
+
+    def tidy(self) -> None:
+        """Take note of a training that ended when nobody waited for it any more.
+
+        One that did not end, and that no process is at, is forgotten.
+        """
+        for one in self.rounds:
+            run = RunFolder(self.folder / MODELS / one.model)
+            if one.state != "training" or run.owner:
+                continue
+            if self._has_model(one):
+                told = self.model_of(one).card.training
+                verdict = Verdict(**told["verdict"]) if "verdict" in told else None
+                minutes = float(told.get("minutes") or 0)
+                self._settle("waiting", verdict=verdict, minutes=minutes)
+            else:
+                run.discard()
+                self.drop()
+
+    def teach(
+        self, *, keep: bool | None = None, monitor: Monitor | None = None
+    ) -> TrainOutcome:
+        """Train on all examples, in this process, and keep the model if it is better.
+
+        Parameters
+        ----------
+        keep : bool, optional
+            Whether to keep it; by default, if the verdict says that it is better.
+        monitor : Monitor, optional
+            See `training.run.train`.
+
+        Returns
+        -------
+        TrainOutcome
+        """
+        self.tidy()
+        run = self.prepare()
+        try:
+            outcome = execute(run, monitor)
+        except BaseException:
+            run.discard()
+            self.drop()
+            raise
+        self.finish(outcome)
+        if outcome.verdict.better if keep is None else keep:
+            self.keep()
+        else:
+            self.back()
+        return outcome
+
+    def keep(self) -> Model:
+        """Keep the model of the last round: from now on it is the project's.
+
+        Returns
+        -------
+        Model
+            As it is in the list of models, under the project's name.
+        """
+        self._settle("kept")
+        return self._publish()
+
+    def back(self) -> Model:
+        """Go back to the model before: of the last round that waits or was kept.
+
+        Returns
+        -------
+        Model
+            The project's now: an earlier round's, or the base.
+        """
+        for one in reversed(self.rounds):
+            if one.state in ("waiting", "kept"):
+                self._settle("refused", model=one.model)
+                shutil.rmtree(self.folder / MODELS / one.model, ignore_errors=True)
+                return self._publish() if one.state == "kept" else self.model
+        return self.model
+
+    def _settle(
+        self,
+        state: Literal["waiting", "kept", "refused"],
+        *,
+        model: str = "",
+        verdict: Verdict | None = None,
+        minutes: float | None = None,
+    ) -> Round:
+        changed: list[Round] = []
+
+        def settle(note: ProjectNote) -> ProjectNote:
+            if not note.rounds:
+                raise ValueError(f"The project {note.name} has not been taught yet.")
+            at = [x.model for x in note.rounds].index(model or note.rounds[-1].model)
+            one = note.rounds[at].replace(state=state)
+            if minutes is not None:
+                one = one.replace(verdict=verdict, minutes=minutes)
+            changed.append(one)
+            rounds = [*note.rounds[:at], one, *note.rounds[at + 1 :]]
+            return note.replace(rounds=rounds)
+
+        self._change(settle)
+        return changed[0]
+
+    # ---- the list of models ------------------------------------------------------
+
+    def _publish(self) -> Model:
+        """Put the project's model into the list of models, or take it out."""
+        model, note = self.model, self.note
+        if model.folder.parent == self.folder / MODELS:
+            return publish(model, note.name, note.key)
+        withdraw(note.key)
+        return model
+
+    @property
+    def published(self) -> Model | None:
+        """The project's model in the list of models, if it is there."""
+        return published_model(self.note.key)
