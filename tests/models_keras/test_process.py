@@ -1,5 +1,6 @@
 """A training in a process of its own, as the window runs it."""
 
+import shutil
 import sys
 import time
 
@@ -44,7 +45,11 @@ def run(tiny_model, quick, pairs, validation, tmp_path):
     return prepare(pairs, validation, tmp_path / "mine", order)
 
 
-def test_a_killed_training_is_resumed_and_one_that_is_stopped_keeps_the_best(run):
+def test_a_killed_training_is_resumed_and_one_that_is_stopped_keeps_the_best(
+    run, tiny_model
+):
+    # The model it started from may go: it is kept with the training.
+    shutil.rmtree(tiny_model.folder)
     process = TrainingProcess(run)
     watch = Watch(process.kill, epochs=2)
     # Windows has no signals.
@@ -77,7 +82,7 @@ def test_left_alone_it_stops_and_keeps_the_best(run):
     assert find_model(run.output).card.training["stopped_early"]
 
 
-def test_what_went_wrong_is_said_in_words(run, tiny_model):
-    (tiny_model.folder / "network.keras").unlink()
+def test_what_went_wrong_is_said_in_words(run):
+    (run.base / "network.keras").unlink()
     with pytest.raises(TrainingFailed, match=r"network\.keras is missing"):
         TrainingProcess(run).wait()

@@ -1,20 +1,26 @@
 """A training's folder belongs to one process at a time."""
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from napari_nucleiseg.cli import main
 from napari_nucleiseg.core.labels.pairs import Pair
-from napari_nucleiseg.training import run_folder
+from napari_nucleiseg.core.segment.instances import InstanceSettings
+from napari_nucleiseg.models.card import CARD_FILE, ModelCard
+from napari_nucleiseg.models.registry import Model
+from napari_nucleiseg.training import run_folder, run_lock
 from napari_nucleiseg.training.process import explain
 from napari_nucleiseg.training.run_folder import (
     Order,
     RunFolder,
     TrainingBusy,
     list_runs,
+    sweep_runs,
 )
 
 PAIRS = [Pair(np.zeros((9, 9)), np.eye(9, dtype=int), "a")]
@@ -33,7 +39,7 @@ sys.stdin.read()
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(run_folder, "_PATIENCE", 0.1)
+    monkeypatch.setattr(run_lock, "_PATIENCE", 0.1)
 
 
 def create(output):
@@ -67,18 +73,18 @@ def elsewhere(waiting):
 def test_a_training_under_way_elsewhere_is_named_and_left_alone(
     waiting, elsewhere, monkeypatch, capsys
 ):
-    name = f"process {elsewhere.pid}"
+    name = f"a terminal or script (process {elsewhere.pid})"
     assert waiting.owner == name
     assert [run.owner for run in list_runs(waiting.path.parent)] == [name]
     for act in (waiting.discard, waiting.accept, lambda: create(waiting.output)):
-        with pytest.raises(TrainingBusy, match=f"'mine' is being trained by {name}"):
+        with pytest.raises(TrainingBusy, match="'mine' is being trained in"):
             act()
     assert waiting.can_resume
     # The shell says the same, whatever it is asked to do.
     images = ["--images", str(waiting.path.parent)]
     for more in (["--resume"], ["--resume", "--keep"], images, [*images, "--force"]):
         assert main(["train", "--output", str(waiting.output), *more]) == 2
-        assert f"mine is being trained by {name}" in capsys.readouterr().err
+        assert f"mine is being trained in {name}" in capsys.readouterr().err
     # What it held is free once it is gone, however it went.
     elsewhere.kill()
     elsewhere.wait()
@@ -90,7 +96,7 @@ def test_a_training_under_way_elsewhere_is_named_and_left_alone(
 def test_a_new_training_has_its_name_to_itself_before_anything_is_saved(tmp_path):
     first = create(tmp_path / "mine")
     other = RunFolder(tmp_path / "mine")
-    with pytest.raises(TrainingBusy, match="being trained by process"):
+    with pytest.raises(TrainingBusy, match=r"being trained in .*process"):
         create(tmp_path / "mine")
     other.discard_if_empty()
     assert first.exists
@@ -112,3 +118,82 @@ def test_what_is_saved_is_said_only_if_something_is(waiting, tmp_path):
     for error in (full, MemoryError()):
         assert "saved" not in explain(error, nothing)
         assert "Errno" not in explain(error, nothing)
+
+
+def write_model(folder, title="one"):
+    folder.mkdir(parents=True)
+    card = ModelCard(
+        name=folder.name,
+        title=title,
+        version="1",
+        license="your own",
+        channels=1,
+        diameter=20.0,
+        diameter_range=(10.0, 40.0),
+        thresholds=InstanceSettings(),
+    )
+    (folder / CARD_FILE).write_text(card.model_dump_json())
+
+
+def title_of(folder):
+    return ModelCard.read(folder).title
+
+
+def test_what_a_training_left_that_never_began_is_swept_away(tmp_path, waiting):
+    create(tmp_path / "never").release()  # as a process does that dies
+    under_way = create(tmp_path / "now")
+    sweep_runs(tmp_path)
+    assert not (tmp_path / "never.training").exists()
+    assert under_way.exists
+    assert waiting.can_resume
+    under_way.release()
+
+
+def test_a_model_that_came_meanwhile_is_not_replaced(tmp_path):
+    run = create(tmp_path / "mine")
+    write_model(run.finished_model, "trained")
+    write_model(tmp_path / "mine", "imported")
+    assert run.accept() == tmp_path / "mine-2"
+    assert title_of(tmp_path / "mine") == "imported"
+    assert title_of(tmp_path / "mine-2") == "trained"
+    assert ModelCard.read(tmp_path / "mine-2").name == "mine-2"
+    # One that was to be replaced from the start is.
+    run = create(tmp_path / "mine")
+    write_model(run.finished_model, "trained again")
+    assert run.accept() == tmp_path / "mine"
+    assert title_of(tmp_path / "mine") == "trained again"
+    assert not list(tmp_path.glob("*.training"))
+
+
+def test_killed_while_it_replaced_a_model_neither_is_lost(tmp_path):
+    write_model(tmp_path / "mine", "old")
+    run = create(tmp_path / "mine")
+    write_model(run.finished_model, "new")
+    (tmp_path / "mine").rename(run.path / "replaced")
+    run.release()
+    sweep_runs(tmp_path)
+    assert title_of(tmp_path / "mine") == "old"
+    assert run.has_model
+    run.accept()
+    assert title_of(tmp_path / "mine") == "new"
+
+
+def test_the_model_it_starts_from_may_go(tmp_path):
+    write_model(tmp_path / "base", "its base")
+    base = Model(tmp_path / "base", ModelCard.read(tmp_path / "base"), False)
+    order = Order(name="mine", base=str(base.folder))
+    run = RunFolder.create(tmp_path / "mine", order, PAIRS, PAIRS, base=base)
+    shutil.rmtree(base.folder)
+    assert title_of(Path(run.order().base)) == "its base"
+    run.release()
+
+
+def test_a_folder_that_cannot_be_removed_is_not_said_to_be(waiting, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(run_folder.Path, "unlink", refuse)
+    monkeypatch.setattr(run_folder.shutil, "rmtree", lambda *_, **__: None)
+    with pytest.raises(OSError, match="could not be removed"):
+        waiting.discard()
+    assert waiting.can_resume

@@ -16,10 +16,13 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QLabel, QMessageBox
 
+from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.score.matching import score_image
 from napari_nucleiseg.io.sample_data import load_sample
 from napari_nucleiseg.models.registry import find_model
-from napari_nucleiseg.training.run_folder import RunFolder
+from napari_nucleiseg.training.checkpoint import TrainState
+from napari_nucleiseg.training.outcome import mark_unseen
+from napari_nucleiseg.training.run_folder import Order, RunFolder
 from napari_nucleiseg.widgets.segment.edits import watch_of
 from napari_nucleiseg.widgets.train import widget as train_widget
 
@@ -191,8 +194,11 @@ def test_a_killed_training_is_reported_and_resumed(trainer, qtbot, quick_child):
     assert "ended by the system (SIGKILL)" in widget.message_line.text()
     assert "out of memory" in widget.message_line.text()
     assert widget.waiting.isVisible()
-    assert not widget.train_button.isEnabled()
-    assert "Resume" in widget.train_button.toolTip()
+    # It waits, and the next one can be trained, under another name.
+    assert widget.form.name_edit.value == "my-nuclei-2"
+    assert widget.train_button.isEnabled()
+    widget.form.name_edit.value = "my-nuclei"
+    assert "There is a model named 'my-nuclei'" in widget.train_button.toolTip()
     seen = len(widget.curves.rows)
     click(qtbot, widget.waiting.resume_button)
     wait_for_epochs(qtbot, widget, seen + 1)
@@ -208,10 +214,10 @@ class FakeProcess:
 
     def __init__(self, run):
         self.run, self.stopped, self.killed, self.released = run, False, False, False
-        self.pid = 0
+        self.goes_on, self.pid = False, 0
 
     def wait(self, monitor):
-        while not (self.stopped or self.killed or self.released):
+        while not (self.stopped or self.killed or self.released or self.goes_on):
             time.sleep(0.02)
 
     def stop(self):
@@ -220,8 +226,8 @@ class FakeProcess:
     def kill(self):
         self.killed = True
 
-    def let_go(self):
-        self.released = True
+    def let_go(self, *, go_on=False):
+        self.goes_on, self.released = go_on, not go_on
 
 
 @pytest.fixture
@@ -234,9 +240,10 @@ def fake(monkeypatch):
 @pytest.mark.parametrize(
     ("answer", "closes", "ending"),
     [
+        ("Train on without napari", True, "goes_on"),
         ("Stop and keep the best", True, "released"),
         ("Discard it", True, "killed"),
-        ("Continue training", False, None),
+        ("Do not close", False, None),
     ],
 )
 def test_closing_napari_asks_what_shall_become_of_it(
@@ -258,7 +265,7 @@ def test_closing_napari_asks_what_shall_become_of_it(
     event = QCloseEvent()
     held = widget._guard.eventFilter(trainer.viewer.window._qt_window, event)
     assert held is not closes
-    assert [name for name in ("released", "killed") if getattr(process, name)] == (
+    assert [x for x in ("goes_on", "released", "killed") if getattr(process, x)] == (
         [ending] if ending else []
     )
     process.killed = True
@@ -451,25 +458,69 @@ def test_no_code_of_the_current_folder_is_run(trainer, qtbot, monkeypatch, tmp_p
     assert not canary.exists(), canary.read_text()
 
 
-def test_a_training_of_another_window_is_left_alone(models, viewer, qtbot, monkeypatch):
+def leave_a_training(folder, name, epochs):
+    """Leave a training as one that is under way or was interrupted."""
+    pairs = [Pair(np.zeros((9, 9)), np.eye(9, dtype=int), "a")]
+    run = RunFolder.create(folder / name, Order(name=name), pairs, pairs)
+    rows = [
+        {"epoch": i, "loss": 1.0, "val_loss": 1.0, "val_AP50": i / 10}
+        for i in range(1, epochs + 1)
+    ]
+    run.save(TrainState([], [], [], rows, {"best_epoch": 1}), [], better=True)
+    return run
+
+
+def test_a_training_of_another_window_is_left_alone_and_looked_at(
+    models, viewer, qtbot, monkeypatch
+):
     from napari_nucleiseg.widgets.train import waiting
 
     monkeypatch.setattr(waiting, "LOOK_MS", 100)
-    run = RunFolder(models / "before")
-    run.acquire()
-    for name in ("order.json", "state.npz"):
-        (run.path / name).write_text("{}")
+    run = leave_a_training(models, "before", 2)
     _, widget = viewer.window.add_plugin_dock_widget("napari-nucleiseg", TITLE)
     panel = widget.waiting
     qtbot.waitUntil(panel.isVisible, timeout=10_000)
-    assert f"“before” is being trained by process {os.getpid()}" in panel.line.text()
+    said = f"“before” is being trained in a terminal or script (process {os.getpid()})"
+    assert said in panel.line.text()
     assert not panel.resume_button.isVisible()
     assert not panel.discard_button.isVisible()
+    # Its curves are there, and grow.
+    assert widget.curves.isVisible()
+    assert [row["val_AP50"] for row in widget.curves.rows] == [0.1, 0.2]
+    state = run.load()[0]
+    state.history.append({"epoch": 3, "loss": 1.0, "val_loss": 1.0, "val_AP50": 0.9})
+    run.save(state, [], better=True)
+    qtbot.waitUntil(lambda: len(widget.curves.rows) == 3, timeout=10_000)
     # It has crashed: that is seen without a click.
     run.release()
     qtbot.waitUntil(panel.resume_button.isVisible, timeout=10_000)
     assert "was interrupted" in panel.line.text()
     assert panel.discard_button.isVisible()
+    assert len(widget.curves.rows) == 3
+
+
+def test_of_several_trainings_that_wait_one_is_chosen(models, viewer, qtbot):
+    for name, epochs in (("first", 1), ("second", 2)):
+        leave_a_training(models, name, epochs).release()
+    done = make_model("third")
+    (done.folder / "report").mkdir()
+    mark_unseen(done.folder)
+    _, widget = viewer.window.add_plugin_dock_widget("napari-nucleiseg", TITLE)
+    panel = widget.waiting
+    qtbot.waitUntil(panel.isVisible, timeout=10_000)
+    # What ended while nobody looked comes first, and is shown once.
+    assert "“third” was trained to its end" in panel.line.text()
+    assert not panel.resume_button.isVisible()
+    click(qtbot, panel.seen_button)
+    assert "“first” was interrupted" in panel.line.text()
+    assert [entry.name for entry in panel.box.choices] == ["first", "second"]
+    panel.box.value = panel.box.choices[1]
+    assert "“second” was interrupted" in panel.line.text()
+    assert len(widget.curves.rows) == 2
+    click(qtbot, panel.discard_button)
+    assert not (models / "second.training").exists()
+    assert "“first”" in panel.line.text()
+    assert len(widget.curves.rows) == 1
 
 
 def test_what_is_typed_and_chosen_stays_when_the_models_change(models, viewer):
@@ -490,10 +541,10 @@ def test_what_is_typed_and_chosen_stays_when_the_models_change(models, viewer):
     panel.changed.emit({"mine": "yours"})
     assert form.base_box.current_choice == "yours"
     assert form.form.values()["epochs"] == 77
-    # Of a model that is gone nothing can be kept.
     shutil.rmtree(models / "yours")
     panel.changed.emit({})
     assert form.base_box.current_choice == "nuclei"
+    assert form.form.values()["epochs"] == 77
     assert form.name_edit.value == "half a na"
     # A name that was only proposed is replaced when it is taken.
     form.propose_name()

@@ -122,7 +122,7 @@ def _check_output(args: argparse.Namespace, output: Path, run: RunFolder) -> Non
 
     check_target(output, output.name)
     if owner := run.owner:
-        raise ValueError(f"{output.name} is being trained by {owner}")
+        raise ValueError(f"{output.name} is being trained in {owner}")
     if args.force:
         return
     if args.resume and not run.has_model:

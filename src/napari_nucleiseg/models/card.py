@@ -151,6 +151,14 @@ class ModelCard(Record):
             calibration=self.calibration,
         )
 
+    @property
+    def verdict(self) -> Verdict | None:
+        """How it compares with the model it started from, if that is known."""
+        try:
+            return Verdict(**self.training["verdict"])
+        except (KeyError, TypeError, ValueError):
+            return None  # none, or of another form than ours
+
     @classmethod
     def read(cls, folder: Path) -> ModelCard:
         """Read the card of a model folder.

@@ -87,6 +87,17 @@ def read_arrays(path: Path) -> tuple[dict[str, list[np.ndarray]], Any]:
         raise ValueError(f"{path} is damaged: {e}") from e
 
 
+def read_note(path: Path) -> Any:
+    """Read the JSON value alone of what `write_arrays` wrote; see `read_arrays`."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return json.loads(str(file["json"]))["note"]
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
+        raise ValueError(f"{path} is damaged: {e}") from e
+
+
 def save_state(path: Path, state: TrainState) -> None:
     """Write the state, whole or not at all; see `write_arrays`."""
     write_arrays(

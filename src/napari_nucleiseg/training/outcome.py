@@ -14,6 +14,9 @@ from napari_nucleiseg.models.registry import REPORT_FOLDER, Model, find_model
 from napari_nucleiseg.models.verdict import Verdict
 from napari_nucleiseg.training.report import panels_path
 
+#: In the report of a model whose training ended while no window followed it.
+_UNSEEN = "unseen"
+
 
 class TrainOutcome(Record):
     """How a training ended.
@@ -74,3 +77,18 @@ def _plain(value: float) -> float | None:
 def plain_history(history: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
     """Return a history as JSON can hold it: five digits, and None for NaN."""
     return [{name: _plain(value) for name, value in row.items()} for row in history]
+
+
+def mark_unseen(folder: Path) -> None:
+    """Note in a model's folder that nobody was told how its training ended."""
+    (folder / REPORT_FOLDER / _UNSEEN).touch()
+
+
+def mark_seen(folder: Path) -> None:
+    """Take back what `mark_unseen` noted."""
+    (folder / REPORT_FOLDER / _UNSEEN).unlink(missing_ok=True)
+
+
+def is_unseen(folder: Path) -> bool:
+    """Return whether nobody was told yet how a model's training ended."""
+    return (folder / REPORT_FOLDER / _UNSEEN).is_file()

@@ -3,8 +3,9 @@
 TensorFlow and a napari window crash each other where Mesa draws the window, so a
 window never trains in its own process. What is to be done lies in a folder
 (`run_folder`); the child is given its path, and reports in lines of JSON on a pipe. On
-its standard input it is told to stop; if that ends because whoever started it is gone,
-it stops too, and keeps the best so far.
+its standard input it is told to stop, or to go on without whoever started it. If that
+is gone without a word, as when it was killed, the child stops when its epoch has ended,
+to be resumed, unless the order says that it shall go on.
 
     python -m napari_nucleiseg.training.process FOLDER
 """
@@ -27,8 +28,11 @@ from typing import Any, TextIO
 from napari_nucleiseg.core.monitor import Monitor, Progress, SilentMonitor
 from napari_nucleiseg.io.atomic import NotWritten, reason_of
 from napari_nucleiseg.models.registry import MODELS_VARIABLE, models_folder
-from napari_nucleiseg.training.outcome import TrainOutcome
+from napari_nucleiseg.training.outcome import TrainOutcome, mark_unseen
 from napari_nucleiseg.training.run_folder import RunFolder
+
+#: What the child is told on its standard input.
+_STOP, _GO_ON = "stop", "go on"
 
 #: Lines of the child's log that are quoted when it ended without a message.
 _QUOTED = 3
@@ -81,9 +85,8 @@ class TrainingProcess:
         self.run = run
         self._stopping = self._released = False
         path = run.path.resolve()
+        run.acquire("window")
         log = run.log.open("ab")
-        # From here on it is the child's.
-        run.release()
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", __name__, str(path)],
@@ -117,24 +120,34 @@ class TrainingProcess:
         assert self._process.stdout is not None
         with self._process.stdout as pipe:
             for line in pipe:
+                # At its first word it is there to take the training over.
+                self.run.release()
                 self._lines.put(line.decode("utf-8", "replace"))
+        self.run.release()
         self._lines.put(None)
 
     def stop(self) -> None:
         """Ask the child to stop after the step under way, and to keep the best."""
         self._stopping = True
+        self._tell(_STOP)
+
+    def _tell(self, order: str) -> None:
         assert self._process.stdin is not None
         # It may have ended by itself.
         with contextlib.suppress(BrokenPipeError, ValueError):
-            self._process.stdin.write(b"stop\n")
+            self._process.stdin.write(f"{order}\n".encode())
             self._process.stdin.flush()
 
-    def let_go(self) -> None:
-        """Leave the child to itself: it stops, keeps the best, and ends.
+    def let_go(self, *, go_on: bool = False) -> None:
+        """Leave the child to itself; `wait` returns at once.
 
-        `wait` returns at once.
+        Parameters
+        ----------
+        go_on : bool
+            Whether it trains to its end, or stops, keeps the best, and ends.
         """
         self._released = True
+        self._tell(_GO_ON if go_on else _STOP)
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -222,19 +235,27 @@ class TrainingProcess:
         return f"{why}. No epoch had ended yet, so nothing was saved."
 
 
+class _Abandoned(Exception):
+    """Whoever started the training is gone, and nobody said that it shall go on."""
+
+
 class _PipeMonitor:
     """The child's monitor: speaks on the pipe, listens to its standard input."""
 
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self._stop = threading.Event()
+    def __init__(self, out: TextIO, run: RunFolder) -> None:
+        self._out, self._run = out, run
+        self._stop, self._go_on = threading.Event(), threading.Event()
+        self.alone = threading.Event()
         self._lock = threading.Lock()
+        if run.exists and run.order().go_on:
+            self._go_on.set()
         threading.Thread(target=self._listen, name="orders", daemon=True).start()
 
     def _listen(self) -> None:
-        # Any line, and the end of the pipe, mean the same.
-        sys.stdin.readline()
-        self._stop.set()
+        for line in sys.stdin:
+            {_STOP: self._stop, _GO_ON: self._go_on}[line.strip()].set()
+        self.alone.set()
+        self._run.tell_alone()
 
     def say(self, what: str, value: Any) -> None:
         """Write one line; nobody listening any more is no reason to fail."""
@@ -243,12 +264,15 @@ class _PipeMonitor:
             self._out.flush()
 
     def report(self, progress: Progress) -> None:
-        """Pass progress on."""
+        """Pass progress on; ends a training that was abandoned, with what is saved."""
+        chosen = self._stop.is_set() or self._go_on.is_set()
+        if self.alone.is_set() and not chosen and progress.stage != "Training":
+            raise _Abandoned
         metrics = {name: float(v) for name, v in progress.metrics.items()}
         self.say("progress", [progress.stage, progress.done, progress.total, metrics])
 
     def should_stop(self) -> bool:
-        """Return whether it was told to stop, or nobody is there any more."""
+        """Return whether it was told to stop."""
         return self._stop.is_set()
 
 
@@ -264,15 +288,23 @@ def main(arguments: list[str] | None = None) -> int:
     """Train as a folder asks for; the child's side."""
     (path,) = arguments if arguments is not None else sys.argv[1:]
     run = RunFolder.at(Path(path))
-    monitor = _PipeMonitor(_private_output())
+    monitor = _PipeMonitor(_private_output(), run)
+    monitor.say("ready", os.getpid())
     try:
         from napari_nucleiseg.training.run import execute
 
+        run.acquire("background" if monitor.alone.is_set() else "window")
         outcome = execute(run, monitor)
+    except _Abandoned:
+        run.release()
+        run.discard_if_empty()
+        return 1
     except Exception as e:  # noqa: BLE001  whatever it is, the user is told
         traceback.print_exc()
         monitor.say("error", explain(e, run))
         return 1
+    if monitor.alone.is_set() and outcome.kept:
+        mark_unseen(outcome.folder)
     monitor.say("outcome", outcome.model_dump(mode="json"))
     return 0
 

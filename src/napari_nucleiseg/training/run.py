@@ -147,11 +147,9 @@ def prepare(
     if not pairs:
         raise ValueError("Training needs at least one image with labels.")
     changes: dict[str, Any] = {}
-    if order.base is not None:
-        base = find_model(order.base)
+    base = None if order.base is None else find_model(order.base)
+    if base is not None:
         changes = {
-            # The process that trains may have another working directory.
-            "base": order.base if base.built_in else str(base.folder.resolve()),
             "architecture": base.card.architecture,
             "title": order.title or base.card.title,
         }
@@ -168,7 +166,10 @@ def prepare(
         "validation_nuclei": sum(known_nuclei(pair).size for pair in validation),
         **order.data,
     }
-    return RunFolder.create(output, order.replace(data=data), pairs, validation)
+    kept = None if base is None or base.built_in else base
+    return RunFolder.create(
+        output, order.replace(data=data), pairs, validation, base=kept
+    )
 
 
 def execute(run: RunFolder, monitor: Monitor | None = None) -> TrainOutcome:
@@ -257,7 +258,7 @@ def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
         report=run.report,
     )
     if kept:
-        run.accept()
+        outcome = outcome.replace(folder=run.accept())
     return outcome
 
 

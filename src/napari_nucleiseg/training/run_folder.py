@@ -8,81 +8,41 @@ crash, and nothing but the folder's path has to pass between the two.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
-from pydantic import Field
 
 from napari_nucleiseg.core.labels.pairs import Pair
-from napari_nucleiseg.core.params import TrainParams
-from napari_nucleiseg.core.record import JsonTable, Record
-from napari_nucleiseg.io.atomic import make_folder, write_whole
-from napari_nucleiseg.models.card import CARD_FILE
-from napari_nucleiseg.models.registry import DEFAULT_MODEL, check_target
-from napari_nucleiseg.networks.architectures import DEFAULT_ARCHITECTURE
+from napari_nucleiseg.io.atomic import NotWritten, write_whole
+from napari_nucleiseg.models.card import CARD_FILE, ModelCard
+from napari_nucleiseg.models.registry import (
+    REPORT_FOLDER,
+    Model,
+    check_target,
+    file_hash,
+)
+from napari_nucleiseg.models.verdict import Verdict
 from napari_nucleiseg.training.checkpoint import (
     TrainState,
     load_state,
     read_arrays,
+    read_note,
     save_state,
     write_arrays,
 )
+from napari_nucleiseg.training.order import Order
+from napari_nucleiseg.training.run_lock import LOCK, OWNER, RunLock, TrainingBusy
+from napari_nucleiseg.training.run_pairs import read_pairs, write_pairs
+
+__all__ = ["SUFFIX", "Order", "RunFolder", "TrainingBusy", "list_runs", "sweep_runs"]
 
 #: What stands behind a model's name in the name of its training's folder.
 SUFFIX = ".training"
 
 _ORDER, _PAIRS, _STATE, _BEST = "order.json", "pairs.npz", "state.npz", "best.npz"
-
-#: Locked while a process trains here, and which one that is. The system lifts the
-#: lock when the process ends, however it ends.
-_LOCK, _OWNER = "lock", "process.json"
-
-#: A lock may be held for a moment by whoever looks whether it is free, seconds.
-_PATIENCE, _LOOK = 2.0, 0.05
-
-
-class TrainingBusy(ValueError):
-    """A training is under way in another process; the text names it."""
-
-
-class Order(Record):
-    """What a training is asked to do.
-
-    Parameters
-    ----------
-    name : str
-        Of the model to be made.
-    params : TrainParams
-        How to train.
-    base : str or None
-        Model (name or folder) to start from; None from scratch.
-    architecture : str
-        Network to build if there is no base.
-    pretrained : bool
-        Whether pretrained weights are downloaded, where the architecture has some.
-    title, license : str
-        For the model's card.
-    data : dict
-        What it is trained on, for the card.
-    keep_always : bool
-        Whether the model is kept even if it is not better than its base.
-    """
-
-    name: str
-    params: TrainParams = Field(default_factory=TrainParams)
-    base: str | None = DEFAULT_MODEL
-    architecture: str = DEFAULT_ARCHITECTURE
-    pretrained: bool = True
-    title: str = ""
-    license: str = "your own"
-    data: JsonTable = Field(default_factory=dict)
-    keep_always: bool = False
 
 
 class RunFolder:
@@ -100,10 +60,9 @@ class RunFolder:
         self.report = self.path / "report"
         self.log = self.path / "log.txt"
         self.finished_model = self.path / "model" / self.output.name
-        # One for all threads: what one prepares, another trains.
-        self._lock = FileLock(
-            self.path / _LOCK, timeout=_PATIENCE, poll_interval=0.02, thread_local=False
-        )
+        self.base = self.path / "base"
+        self._replaced = self.path / "replaced"
+        self._lock = RunLock(self.path)
 
     @classmethod
     def at(cls, path: Path) -> RunFolder:
@@ -117,8 +76,22 @@ class RunFolder:
         order: Order,
         pairs: Sequence[Pair],
         validation: Sequence[Pair],
+        *,
+        base: Model | None = None,
     ) -> RunFolder:
         """Write the folder of a new training, which is this process's own from now on.
+
+        Parameters
+        ----------
+        output : pathlib.Path
+            The model folder to come.
+        order : Order
+            What is asked for.
+        pairs, validation : sequence of Pair
+            What to learn from, and what to check on.
+        base : Model, optional
+            The model to start from, if it is to be kept with the training: the
+            original may then be renamed or deleted.
 
         Raises
         ------
@@ -142,20 +115,30 @@ class RunFolder:
                 )
             run._clear()
             run.report.mkdir()
-            run._write_pairs(pairs, validation)
+            if base is not None:
+                run._keep_base(base)
+                order = order.replace(base=str(run.base))
+            order = order.replace(replaces=_identity(run.output))
+            write_pairs(run.path / _PAIRS, {"train": pairs, "validation": validation})
             text = order.model_dump_json(indent=1)
             write_whole(
                 run.path / _ORDER, lambda path: path.write_text(text, encoding="utf-8")
             )
         except OSError:
-            run.discard()
+            with contextlib.suppress(OSError):
+                run.discard()
             raise
         return run
 
     # ---- whose it is -------------------------------------------------------------
 
-    def acquire(self) -> None:
+    def acquire(self, place: str = "script") -> None:
         """Make the training this process's own, until `release` or the process ends.
+
+        Parameters
+        ----------
+        place : str
+            What others are told of where it is: ``"window"`` or ``"script"``.
 
         Raises
         ------
@@ -164,20 +147,18 @@ class RunFolder:
         OSError
             If the folder cannot be written to.
         """
-        if self._lock.is_locked:
+        if self._lock.is_mine:
             return
-        make_folder(self.path)
-        try:
-            self._lock.acquire()
-        except Timeout as e:
-            raise TrainingBusy(
-                f"The model {self.output.name!r} is being trained by "
-                f"{self._owner_name()}. Wait until that ends, or choose another name."
-            ) from e
-        owner = {"pid": os.getpid(), "host": socket.gethostname()}
-        # Only for messages: on a full disk, a training must still be discarded.
-        with contextlib.suppress(OSError):
-            (self.path / _OWNER).write_text(json.dumps(owner), encoding="utf-8")
+        self._lock.take(self.output.name)
+        self._lock.note(place)
+        if self._replaced.exists() and not self.output.exists():
+            # The process ended while it put the new model in the old one's place.
+            self._replaced.rename(self.output)
+
+    def tell_alone(self) -> None:
+        """Tell others that no window follows this training any more."""
+        if self._lock.is_mine:
+            self._lock.note("background")
 
     def release(self) -> None:
         """Release the training, for another process to take."""
@@ -185,26 +166,11 @@ class RunFolder:
 
     @property
     def owner(self) -> str:
-        """Who else is training here, such as ``"process 1234"``; empty if nobody."""
-        if self._lock.is_locked or not (self.path / _LOCK).is_file():
-            return ""
-        try:
-            self._lock.acquire(timeout=_LOOK)
-        except Timeout:
-            return self._owner_name()
-        except OSError:  # of a folder that may only be read
-            return ""
-        self._lock.release()
-        return ""
+        """Who else is training here, such as ``"another window (process 1234)"``.
 
-    def _owner_name(self) -> str:
-        try:
-            owner = json.loads((self.path / _OWNER).read_text(encoding="utf-8"))
-            pid, host = int(owner["pid"]), str(owner["host"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return "another process"
-        where = "" if host == socket.gethostname() else f" on {host}"
-        return f"process {pid}{where}"
+        Empty if nobody is.
+        """
+        return self._lock.owner
 
     # ---- what is in it -----------------------------------------------------------
 
@@ -226,8 +192,29 @@ class RunFolder:
     @property
     def picture(self) -> Path:
         """The latest picture of what the network finds."""
-        found = sorted((self.report / "panels").glob("epoch_*.png"))
-        return found[-1] if found else self.report / "panels" / "none.png"
+        report = self.finished_model / REPORT_FOLDER if self.has_model else self.report
+        found = sorted((report / "panels").glob("epoch_*.png"))
+        return found[-1] if found else report / "panels" / "none.png"
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """The rows of the epochs so far; none if they cannot be read."""
+        try:
+            if self.has_model:
+                return list(ModelCard.read(self.finished_model).training["history"])
+            return list(read_note(self.path / _STATE)["history"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict on the best network so far; None if it cannot be read."""
+        try:
+            if self.has_model:
+                return ModelCard.read(self.finished_model).verdict
+            return Verdict(**read_note(self.path / _STATE)["values"]["verdict"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def order(self) -> Order:
         """Read what the training is asked to do."""
@@ -239,38 +226,10 @@ class RunFolder:
         except ValueError as e:
             raise ValueError(f"{path} is damaged: {e}") from e
 
-    def _write_pairs(self, pairs: Sequence[Pair], validation: Sequence[Pair]) -> None:
-        arrays: dict[str, list[np.ndarray]] = {"image": [], "labels": [], "known": []}
-        notes = []
-        for part, some in (("train", pairs), ("validation", validation)):
-            for pair in some:
-                arrays["image"].append(np.asarray(pair.image))
-                arrays["labels"].append(_small(pair.labels))
-                if pair.known is not None:
-                    arrays["known"].append(pair.known)
-                notes.append(
-                    {
-                        "part": part,
-                        "name": pair.name,
-                        "weight": pair.weight,
-                        "known": pair.known is not None,
-                    }
-                )
-        write_arrays(self.path / _PAIRS, arrays, notes)
-
     def pairs(self) -> tuple[list[Pair], list[Pair]]:
         """Read the pairs to learn from and those to check on."""
-        arrays, notes = read_arrays(self.path / _PAIRS)
-        known = iter(arrays["known"])
-        parts: dict[str, list[Pair]] = {"train": [], "validation": []}
-        for image, labels, note in zip(
-            arrays["image"], arrays["labels"], notes, strict=True
-        ):
-            mask = next(known) if note["known"] else None
-            parts[note["part"]].append(
-                Pair(image, labels, note["name"], note["weight"], mask)
-            )
-        return parts["train"], parts["validation"]
+        parts = read_pairs(self.path / _PAIRS)
+        return parts.get("train", []), parts.get("validation", [])
 
     def save(
         self, state: TrainState, best: Sequence[np.ndarray], *, better: bool
@@ -301,6 +260,9 @@ class RunFolder:
     def accept(self) -> Path:
         """Put the finished model where it belongs, and remove the folder.
 
+        A model of that name that was not there when the training began stays, and the
+        new one gets a number behind its name.
+
         Returns
         -------
         pathlib.Path
@@ -310,20 +272,40 @@ class RunFolder:
         ------
         TrainingBusy
             If another process is training here.
+        OSError
+            If it cannot be done; then all is as it was.
         """
         self.acquire()
-        old = self.path / "replaced"
         check_target(self.output, self.output.name)
-        if self.output.exists():
-            self.output.rename(old)
+        output = self.output
+        if output.exists() and _identity(output) != self.order().replaces:
+            output = self._rename_finished()
+        elif output.exists():
+            output.rename(self._replaced)
         try:
-            self.finished_model.rename(self.output)
+            (self.finished_model.parent / output.name).rename(output)
         except OSError:
-            if old.exists():
-                old.rename(self.output)
+            if self._replaced.exists():
+                self._replaced.rename(output)
             raise
-        self.discard()
-        return self.output
+        self._remove()  # what is left behind is swept away later
+        return output
+
+    def _rename_finished(self) -> Path:
+        """Give the finished model a name that is free; returns where it belongs."""
+        number = 2
+        while (
+            output := self.output.with_name(f"{self.output.name}-{number}")
+        ).exists():
+            number += 1
+        card = ModelCard.read(self.finished_model).replace(name=output.name)
+        text = card.model_dump_json(indent=1) + "\n"
+        write_whole(
+            self.finished_model / CARD_FILE,
+            lambda path: path.write_text(text, encoding="utf-8"),
+        )
+        self.finished_model.rename(self.finished_model.with_name(output.name))
+        return output
 
     def discard(self) -> None:
         """Remove the folder and all in it.
@@ -332,11 +314,25 @@ class RunFolder:
         ------
         TrainingBusy
             If another process is training here.
+        OSError
+            If it could not be removed.
         """
         if not self.path.exists():
             return
-        with contextlib.suppress(OSError):
+        try:
             self.acquire()
+        except OSError as e:
+            raise NotWritten(self.path, e) from e
+        self._remove()
+        if self.exists or self.has_model:
+            raise OSError(f"{self.path} could not be removed.")
+
+    def _remove(self) -> None:
+        """Remove the folder as far as can be, and let go of it."""
+        # First what makes it a training: half of one could not be resumed.
+        for path in (self.path / _ORDER, self.finished_model / CARD_FILE):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
         shutil.rmtree(self.path, ignore_errors=True)
         self.release()
         if os.name == "nt":  # where a file that is open cannot be deleted
@@ -352,15 +348,25 @@ class RunFolder:
         for path in self.path.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
-            elif path.name not in (_LOCK, _OWNER):
+            elif path.name not in (LOCK, OWNER):
                 path.unlink()
 
+    def _keep_base(self, base: Model) -> None:
+        """Keep the model to start from: links to its files, where there can be any."""
+        self.base.mkdir()
+        for name in (CARD_FILE, *base.card.files):
+            source, target = base.folder / name, self.base / name
+            try:
+                # Model files are replaced as a whole, never written to.
+                os.link(source, target)
+            except OSError:
+                shutil.copyfile(source, target)
 
-def _small(labels: np.ndarray) -> np.ndarray:
-    """Return labels in the smallest unsigned type that holds them."""
-    labels = np.asarray(labels)
-    highest = int(labels.max()) if labels.size else 0
-    return labels.astype(np.min_scalar_type(max(highest, 1)))
+
+def _identity(folder: Path) -> str:
+    """Return what tells one model in a folder from another; empty if there is none."""
+    card = folder / CARD_FILE
+    return file_hash(card) if card.is_file() else ""
 
 
 def list_runs(parent: Path) -> list[RunFolder]:
@@ -369,3 +375,14 @@ def list_runs(parent: Path) -> list[RunFolder]:
         return []
     runs = [RunFolder.at(path) for path in sorted(parent.glob("*" + SUFFIX))]
     return [run for run in runs if run.can_resume or run.has_model or run.owner]
+
+
+def sweep_runs(parent: Path) -> None:
+    """Remove what is left of trainings that were ended before anything was saved."""
+    for path in parent.glob("*" + SUFFIX) if parent.is_dir() else ():
+        with contextlib.suppress(OSError, ValueError):
+            run = RunFolder.at(path)
+            if not run.owner:
+                run.acquire()  # mends what was ended half-way
+                run.release()
+                run.discard_if_empty()

@@ -7,6 +7,9 @@ from typing import Any
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QMainWindow, QMessageBox, QWidget
 
+#: What can become of a training when napari is closed, as the buttons say it.
+GO_ON, STOP, DISCARD = "Train on without napari", "Stop and keep the best", "Discard it"
+
 
 def main_window(widget: QWidget) -> QMainWindow | None:
     """Return the main window that a widget is docked in, floating or not."""
@@ -45,28 +48,31 @@ class CloseGuard(QObject):
         if answer is None:
             event.ignore()
             return True
-        if answer:
-            self._widget.let_go()
-        else:
+        if answer == DISCARD:
             self._widget.cancel()
+        else:
+            self._widget.let_go(go_on=answer == GO_ON)
         return False
 
-    def ask(self) -> bool | None:
-        """Ask: True to stop and keep the best, False to discard, None to stay."""
+    def ask(self) -> str | None:
+        """Ask: one of `GO_ON`, `STOP` and `DISCARD`, or None to stay."""
         box = QMessageBox(main_window(self._widget))
         box.setIcon(QMessageBox.Icon.Question)
         box.setWindowTitle("A model is being trained")
-        box.setText("A model is being trained. Stop it, and keep the best so far?")
-        box.setInformativeText("Saving it takes a few seconds after napari has closed.")
-        keep = box.addButton(
-            "Stop and keep the best", QMessageBox.ButtonRole.AcceptRole
+        box.setText("A model is being trained. What shall become of it?")
+        box.setInformativeText(
+            "It can go on without napari: this widget shows it when it is opened again."
         )
-        throw = box.addButton("Discard it", QMessageBox.ButtonRole.DestructiveRole)
-        stay = box.addButton("Continue training", QMessageBox.ButtonRole.RejectRole)
-        box.setDefaultButton(keep)
+        buttons = {
+            GO_ON: box.addButton(GO_ON, QMessageBox.ButtonRole.AcceptRole),
+            STOP: box.addButton(STOP, QMessageBox.ButtonRole.AcceptRole),
+            DISCARD: box.addButton(DISCARD, QMessageBox.ButtonRole.DestructiveRole),
+        }
+        stay = box.addButton("Do not close", QMessageBox.ButtonRole.RejectRole)
+        go_on = self._widget.form.go_on_box.value
+        box.setDefaultButton(buttons[GO_ON if go_on else STOP])
         box.setEscapeButton(stay)
         box.exec()
         clicked = box.clickedButton()
-        if clicked is keep:
-            return True
-        return False if clicked is throw else None
+        chosen = [name for name, button in buttons.items() if button is clicked]
+        return chosen[0] if chosen else None

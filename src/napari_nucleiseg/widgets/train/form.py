@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,9 +14,11 @@ from superqt import QCollapsible
 from napari_nucleiseg.core.labels.checking import Check
 from napari_nucleiseg.core.monitor import duration
 from napari_nucleiseg.core.params import TrainParams
+from napari_nucleiseg.models.library import NameTaken
 from napari_nucleiseg.models.registry import (
     DEFAULT_MODEL,
     Model,
+    is_taken,
     list_models,
     unique_name,
 )
@@ -66,6 +69,7 @@ class TrainForm(QWidget):
         self.check_job: Job | None = None
         self._check_again = False
         self._proposed = ""
+        self._suit = TrainParams()
         self._make_controls()
         self._lay_out()
         self.refresh_models()
@@ -98,9 +102,16 @@ class TrainForm(QWidget):
             label="Call it",
             tooltip="What the new model is called: letters, digits, - and _.",
         )
+        self.go_on_box = CheckBox(
+            text="Train on if napari is closed",
+            tooltip="The training then goes on to its end in the background, even if "
+            "napari crashes. Else it stops after its epoch, and can be resumed.",
+        )
         self.model_form = Container()
         self.model_form.margins = (0, 0, 0, 0)
-        self.model_form.extend([self.base_box, self.pretrained_box, self.name_edit])
+        self.model_form.extend(
+            [self.base_box, self.pretrained_box, self.name_edit, self.go_on_box]
+        )
         self.form = ParamForm(TrainParams, advanced=False)
         self.more_form = ParamForm(TrainParams, advanced=True, leave_out=_LEFT_OUT)
         self.estimate_line = MessageLine("estimate_line")
@@ -217,19 +228,27 @@ class TrainForm(QWidget):
             for architecture in ARCHITECTURES.values()
         ]
         offered = dict(choices)
-        name = (renamed or {}).get(before, before)
-        self.base_box.offer(choices, offered.get(name, offered.get(DEFAULT_MODEL)))
-        if self.name_edit.value == self._proposed:
-            self.propose_name()
-        if before and name not in offered:
-            self._on_base_chosen()  # the one chosen before is gone
+        base = (renamed or {}).get(before, before)
+        self.base_box.offer(choices, offered.get(base, offered.get(DEFAULT_MODEL)))
+        name = self.name_edit.value
+        if name == self._proposed and (not name or is_taken(name)):
+            self.propose_name(after=name or "my-nuclei")
+        if before and base not in offered:
+            # The one chosen before is gone. What was typed stays.
+            self._on_base_chosen()
         self._offer_pretrained()
         self._show_estimate()
 
-    def propose_name(self) -> None:
-        """Put a name into the form that no model has."""
-        self._proposed = unique_name("my-nuclei")
+    def propose_name(self, after: str = "my-nuclei") -> None:
+        """Put a name into the form that no model has: `after`, or one like it."""
+        self._proposed = unique_name(re.sub(r"-\d+$", "", after) or after)
         self.name_edit.value = self._proposed
+
+    def free_name(self) -> None:
+        """Put another name into the form if that in it is taken by now."""
+        name = self.name_edit.value.strip()
+        if name and is_taken(name):
+            self.propose_name(after=name)
 
     @property
     def base(self) -> Model | None:
@@ -258,16 +277,23 @@ class TrainForm(QWidget):
             name=self.name_edit.value.strip(),
             params=self.params(),
             pretrained=self.pretrained_box.value,
+            go_on=self.go_on_box.value,
         )
 
     def _on_base_chosen(self, *_: object) -> None:
-        """Set what suits: from scratch takes more and longer than going on."""
+        """Set what suits: from scratch takes more and longer than going on.
+
+        What was set by hand stays.
+        """
         self._offer_pretrained()
         suit = TrainParams()
         if self.base is None:
             suit = params_from_scratch(self.base_box.value)
-        self.form.set_values(suit.model_dump())
-        self.more_form.set_values(suit.model_dump())
+        values, before = suit.model_dump(), self._suit.model_dump()
+        for form in (self.form, self.more_form):
+            now = form.values()
+            form.set_values({k: values[k] for k in now if now[k] == before[k]})
+        self._suit = suit
         self._on_sources_changed()
 
     def _offer_pretrained(self) -> None:
@@ -289,8 +315,11 @@ class TrainForm(QWidget):
             return "The labels are being checked."
         if not self.check.usable:
             return self.check.findings[0].text
-        if not self.name_edit.value.strip():
+        name = self.name_edit.value.strip()
+        if not name:
             return "Give the new model a name."
+        if is_taken(name):
+            return NameTaken(name).args[0]
         return ""
 
 

@@ -46,6 +46,8 @@ class Plan:
         How to train.
     pretrained : bool
         Whether an encoder's weights are fetched, where the network has one.
+    go_on : bool
+        Whether the training goes on if napari is gone.
     """
 
     sources: tuple[LayerSource, ...]
@@ -56,6 +58,7 @@ class Plan:
     name: str
     params: TrainParams
     pretrained: bool = True
+    go_on: bool = False
 
 
 def read_plan(plan: Plan) -> tuple[list[Pair], list[Finding]]:
@@ -105,6 +108,7 @@ def prepare_run(plan: Plan) -> RunFolder:
             base=str(plan.base.folder) if plan.base else None,
             architecture=plan.architecture,
             pretrained=plan.pretrained,
+            go_on=plan.go_on,
         ),
     )
 

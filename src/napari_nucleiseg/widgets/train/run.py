@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from qtpy.QtCore import QObject, Signal
@@ -41,7 +42,7 @@ class TrainRun(QObject):
         self.folder: RunFolder | None = None
         self.process: TrainingProcess | None = None
         self._prepare = prepare
-        self._stopping = self._cancelled = self._released = False
+        self._stopping = self._cancelled = self._released = self._go_on = False
         self._job: Job | None = Job(self._work)
 
     @property
@@ -70,11 +71,11 @@ class TrainRun(QObject):
         if self.process is not None:
             self.process.kill()
 
-    def let_go(self) -> None:
-        """Leave it to itself: it stops, keeps the best, and ends."""
-        self._released = True
+    def let_go(self, *, go_on: bool = False) -> None:
+        """Leave it to itself: it goes on to its end, or stops and keeps the best."""
+        self._released, self._go_on = True, go_on
         if self.process is not None:
-            self.process.let_go()
+            self.process.let_go(go_on=go_on)
         if self._job is not None:
             self._job.quit()
             self._job = self.process = None
@@ -83,7 +84,7 @@ class TrainRun(QObject):
         monitor.report(Progress("Preparing the images", 0, 0))
         self.folder = folder = self._prepare(monitor)
         self.prepared.emit(folder)
-        if self._released:
+        if self._released and not self._go_on:
             folder.release()
             folder.discard_if_empty()
             return None
@@ -92,7 +93,7 @@ class TrainRun(QObject):
         if self._cancelled:
             process.kill()
         elif self._released:
-            process.let_go()
+            process.let_go(go_on=self._go_on)
         elif self._stopping:
             process.stop()
         return process.wait(monitor)
@@ -113,16 +114,22 @@ class TrainRun(QObject):
         self._job = self.process = None
         folder = self.folder
         if self._cancelled:
-            if folder is not None:
-                folder.discard()
+            try:
+                if folder is not None:
+                    folder.discard()
+            except (OSError, ValueError) as e:
+                self.failed.emit(_describe(e))
+                return
             self.thrown_away.emit()
         elif error is not None:
             if folder is not None:
                 folder.release()
-                folder.discard_if_empty()
+                with contextlib.suppress(OSError, ValueError):
+                    folder.discard_if_empty()
             self.failed.emit(_describe(error))
         elif outcome is not None and folder is not None:
-            self.learnt.emit(outcome, folder.output.name)
+            name = outcome.folder.name if outcome.kept else folder.output.name
+            self.learnt.emit(outcome, name)
 
 
 def _describe(error: Exception) -> str:

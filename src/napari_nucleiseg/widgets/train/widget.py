@@ -33,7 +33,7 @@ from napari_nucleiseg.widgets.train.view import (
     TrainProgress,
     VerdictTable,
 )
-from napari_nucleiseg.widgets.train.waiting import WaitingPanel
+from napari_nucleiseg.widgets.train.waiting import Entry, WaitingPanel
 
 if TYPE_CHECKING:
     import napari
@@ -118,6 +118,7 @@ class TrainWidget(Shell):
         self.waiting.resumed.connect(self.resume)
         self.waiting.settled.connect(self._on_settled)
         self.waiting.ended.connect(self._on_models_changed)
+        self.waiting.looked_at.connect(self._on_looked_at)
         self.models_panel.changed.connect(self._on_models_changed)
         self._guard = CloseGuard(self)
         self.destroyed.connect(functools.partial(_let_go, self.__dict__))
@@ -147,8 +148,6 @@ class TrainWidget(Shell):
 
     def _reason(self) -> str:
         """Say why Train cannot be pressed, or nothing."""
-        if self.waiting.run is not None:
-            return "Resume, keep or discard the earlier training first."
         return self.form.reason()
 
     def _update(self) -> None:
@@ -164,9 +163,11 @@ class TrainWidget(Shell):
 
     def _on_settled(self, text: str) -> None:
         """Show what was done with a training that waited."""
-        self.verdict.hide()
+        self._run = None
         self._on_models_changed()
-        self._say(text)
+        self._on_looked_at(self.waiting.entry, True)
+        if text:
+            self._say(text)
 
     # ---- training ----------------------------------------------------------------
 
@@ -240,11 +241,27 @@ class TrainWidget(Shell):
             self.progress.hold("Cancelling …")
             self._run.cancel()
 
-    def let_go(self) -> None:
-        """Leave the training to itself: it stops, keeps the best, and ends."""
+    def let_go(self, *, go_on: bool = False) -> None:
+        """Leave the training to itself: it goes on, or stops and keeps the best."""
         if self._run is not None and self.is_training:
-            self._run.let_go()
+            self._run.let_go(go_on=go_on)
             self._show_ended()
+
+    def _on_looked_at(self, entry: Entry | None, by_hand: bool) -> None:
+        """Show what there is to see of a training that waits, or is under way."""
+        if self.is_training or (self._run is not None and not by_hand):
+            return  # what this widget's own training gave stays
+        rows = entry.rows if entry else []
+        self.curves.show_rows(rows)
+        self.curves.setVisible(bool(rows))
+        picture = entry.picture if entry else None
+        if picture is not None:
+            self.picture.show_file(picture)
+        self.picture.setVisible(picture is not None)
+        verdict = entry.verdict if entry else None
+        if entry is not None and verdict is not None:
+            self.verdict.show_verdict(verdict, entry.name)
+        self.verdict.setVisible(verdict is not None)
 
     def _on_prepared(self, folder: RunFolder) -> None:
         if self.is_training and folder.exists:
@@ -265,6 +282,7 @@ class TrainWidget(Shell):
     # ---- endings -----------------------------------------------------------------
 
     def _show_ended(self) -> None:
+        self.form.free_name()
         self.stop_button.setEnabled(True)
         self.progress.show_progress(None)
         self._update()
@@ -285,7 +303,6 @@ class TrainWidget(Shell):
             text += f"It ended early: {outcome.problem} "
         if outcome.kept:
             text += f"“{name}” is now among your models."
-            self.form.propose_name()
             self._on_models_changed()
         self._say(text)
         show_info(f"Train a nuclei model: {outcome.verdict.sentence}")
