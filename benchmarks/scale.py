@@ -21,7 +21,8 @@ import tifffile
 
 from napari_nucleiseg.io.lazy_images import open_image
 from napari_nucleiseg.io.sample_data import load_sample
-from napari_nucleiseg.models.by_block import finish, segment_blocks
+from napari_nucleiseg.models.by_block import segment_blocks
+from napari_nucleiseg.models.finishing import finish
 from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.models.segmenting import segment
 

@@ -16,8 +16,9 @@ from napari_nucleiseg.core.monitor import Cancelled
 from napari_nucleiseg.io.atomic import NotWritten
 from napari_nucleiseg.io.lazy_images import open_image
 from napari_nucleiseg.io.sample_data import load_sample
-from napari_nucleiseg.models import by_block
-from napari_nucleiseg.models.by_block import finish, segment_blocks
+from napari_nucleiseg.models import by_block, finishing
+from napari_nucleiseg.models.by_block import segment_blocks
+from napari_nucleiseg.models.finishing import finish
 from napari_nucleiseg.models.predictor import load_model
 
 from .conftest import names_in, run
@@ -145,7 +146,7 @@ def test_what_was_stopped_goes_on_to_the_same_labels(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(by_block, "write_table", killed)
+        patch.setattr(finishing, "write_table", killed)
         with pytest.raises(KeyboardInterrupt):
             finish(out)
     assert finish(out).counts == [whole.count]

@@ -81,7 +81,7 @@ def _finish(args: argparse.Namespace) -> int:
 
 
 def _write(output: Path) -> int:
-    from napari_nucleiseg.models.by_block import finish
+    from napari_nucleiseg.models.finishing import finish
 
     monitor = TerminalMonitor(output.name)
     text = ""

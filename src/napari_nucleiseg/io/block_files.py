@@ -9,7 +9,6 @@ the folder at once; what two of them write for one block is the same.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import shutil
 import uuid
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_nucleiseg.core.segment.blocks.basins import Basins
+from napari_nucleiseg.core.segment.blocks.grid import within
 from napari_nucleiseg.core.segment.image import Window
 from napari_nucleiseg.io.atomic import make_folder, write_whole
 
@@ -49,12 +49,21 @@ class BlockFiles:
             self.folder / _PLAN, lambda fresh: fresh.write_text(text, encoding="utf-8")
         )
 
-    def finished(self, index: int) -> bool:
-        """Return whether a block is finished."""
-        return self._path(index).is_file()
+    def finished(self, index: int, probability: float | None = None) -> bool:
+        """Return whether a block is finished; if it is said, by that probability."""
+        path = self._path(index)
+        if probability is None or not path.is_file():
+            return path.is_file()
+        with np.load(path) as file:
+            return bool(file["probability"] == probability)
 
-    def write(self, index: int, basins: Basins, maps: np.ndarray) -> None:
-        """Note what was found in a block, with its maps ``(y, x, maps)`` uint8."""
+    def write(
+        self, index: int, basins: Basins, maps: np.ndarray, probability: float
+    ) -> None:
+        """Note what was found in a block by a probability, with its maps.
+
+        They are ``(y, x, maps)`` uint8.
+        """
         arrays = {
             field.name: getattr(basins, field.name)
             for field in dataclasses.fields(basins)
@@ -62,7 +71,7 @@ class BlockFiles:
         }
 
         def save(fresh: Path) -> None:
-            np.savez_compressed(fresh, maps=maps, **arrays)
+            np.savez_compressed(fresh, maps=maps, probability=probability, **arrays)
 
         write_whole(self._path(index), save)
 
@@ -89,49 +98,57 @@ class BlockFiles:
         """Remove all of it."""
         shutil.rmtree(self.folder)
 
+    def tidy(self) -> None:
+        """Remove all but the blocks and what they have in common."""
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.suffix != ".npz" and path.name != _PLAN:
+                path.unlink()
+
+    @property
+    def nbytes(self) -> int:
+        """How much room they take."""
+        return sum(path.stat().st_size for path in self.folder.glob("*.npz"))
+
     def _path(self, index: int) -> Path:
         return self.folder / f"block-{index:06d}.npz"
 
 
 def reader_of_blocks(
-    load: Callable[[int], np.ndarray],
-    side: int,
-    shape: tuple[int, int],
-    *,
-    kept: int = 64,
+    load: Callable[[int, Window], np.ndarray], side: int, shape: tuple[int, int]
 ) -> Callable[[Window], np.ndarray]:
     """Return what reads any window of an image that is kept by block.
 
     Parameters
     ----------
     load : callable
-        Gives a block ``(y, x)``, by its number in reading order.
+        Gives a part ``(y, x)`` or ``(y, x, maps)`` of one block, by the block's number
+        in reading order and the window of the part in the image.
     side : int
         Of the blocks, pixels.
     shape : tuple of int
         ``(y, x)`` of the image.
-    kept : int
-        Blocks that are kept in memory.
     """
-    load = functools.lru_cache(kept)(load)
     columns = -(-shape[1] // side)
 
     def read(window: Window) -> np.ndarray:
-        out = np.zeros([part.stop - part.start for part in window], np.int32)
+        out: np.ndarray | None = None
         rows, across = (
             range(part.start // side, -(-part.stop // side)) for part in window
         )
         for row in rows:
             for column in across:
-                block = load(row * columns + column)
-                here, there = [], []
-                for part, start, size in zip(
-                    window, (row * side, column * side), block.shape, strict=True
-                ):
-                    low, high = max(part.start, start), min(part.stop, start + size)
-                    here.append(slice(low - part.start, high - part.start))
-                    there.append(slice(low - start, high - start))
-                out[tuple(here)] = block[tuple(there)]
+                y, x = (
+                    slice(max(part.start, at * side), min(part.stop, (at + 1) * side))
+                    for part, at in zip(window, (row, column), strict=True)
+                )
+                part = load(row * columns + column, (y, x))
+                if out is None:
+                    sides = [size.stop - size.start for size in window]
+                    out = np.zeros((*sides, *part.shape[2:]), part.dtype)
+                out[within((y, x), window)] = part
+        assert out is not None  # a window holds a pixel, and each lies in a block
         return out
 
     return read

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -119,7 +119,14 @@ def create_labels(
     return levels
 
 
-def shrink(levels: Sequence[zarr.Array], plane: tuple[int, ...], step: int) -> None:
+def shrink(
+    levels: Sequence[zarr.Array],
+    plane: tuple[int, ...],
+    step: int,
+    *,
+    window: tuple[slice, slice] | None = None,
+    on_part: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
     """Fill the smaller levels of a plane from the next larger one, a part at a time.
 
     Parameters
@@ -130,16 +137,38 @@ def shrink(levels: Sequence[zarr.Array], plane: tuple[int, ...], step: int) -> N
         Where along the first axes.
     step : int
         Side of a part, pixels of the smaller level: a multiple of its shards' side.
+    window : tuple of slice, optional
+        Only what this part of the first level changes is filled again.
+    on_part : callable
+        Called with the number of parts done and of all; may raise, to stop.
     """
-    for larger, smaller in pairwise(levels):
+    height, width = levels[0].shape[-2:]
+    rows, columns = window or (slice(0, height), slice(0, width))
+    parts = []
+    for level, (larger, smaller) in enumerate(pairwise(levels), start=1):
         height, width = smaller.shape[-2:]
-        for y in range(0, height, step):
-            for x in range(0, width, step):
-                window = np.s_[
-                    2 * y : 2 * min(y + step, height), 2 * x : 2 * min(x + step, width)
-                ]
-                part = np.asarray(larger[(*plane, *window)])[::2, ::2]
-                smaller[(*plane, *np.s_[y : y + step, x : x + step])] = part
+        for y in range((rows.start >> level) // step * step, height, step):
+            for x in range((columns.start >> level) // step * step, width, step):
+                if y << level < rows.stop and x << level < columns.stop:
+                    parts.append((larger, smaller, y, x))
+    for done, (larger, smaller, y, x) in enumerate(parts):
+        on_part(done, len(parts))
+        height, width = smaller.shape[-2:]
+        wide = np.s_[
+            2 * y : 2 * min(y + step, height), 2 * x : 2 * min(x + step, width)
+        ]
+        part = np.asarray(larger[(*plane, *wide)])[::2, ::2]
+        smaller[(*plane, *np.s_[y : y + step, x : x + step])] = part
+
+
+def open_labels(path: Path, mode: Literal["r", "r+"] = "r") -> list[zarr.Array]:
+    """Open the levels of a label image that `create_labels` made, the largest first."""
+    import zarr
+
+    root = zarr.open_group(str(path), mode=mode)
+    ome: Any = root.attrs["ome"]
+    names = [level["path"] for level in ome["multiscales"][0]["datasets"]]
+    return [zarr.open_array(str(path / name), mode=mode) for name in names]
 
 
 def write_table(path: Path, columns: Mapping[str, np.ndarray]) -> None:
@@ -149,3 +178,11 @@ def write_table(path: Path, columns: Mapping[str, np.ndarray]) -> None:
 
     table = pyarrow.table(dict(columns))
     write_whole(path, lambda fresh: pyarrow.parquet.write_table(table, fresh))
+
+
+def read_table(path: Path) -> dict[str, np.ndarray]:
+    """Read the columns of a Parquet file."""
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(path)
+    return {name: table[name].to_numpy() for name in table.column_names}

@@ -1,21 +1,20 @@
-"""Segment an image of any size block by block, from a file to an OME-Zarr of labels.
+"""Find what there is in the blocks of an image of any size.
 
 Nothing holds the whole image, its maps or its labels. A share of the blocks can be done
-by each of several processes, which know nothing of each other (`segment_blocks`); when
-all blocks are there, `finish` makes the labels of them. What is interrupted goes on
-where it was, with the same result.
+by each of several processes, which know nothing of each other; when all blocks are
+there, `finishing.finish` makes the labels of them. What is interrupted goes on where it
+was, with the same result.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
 
 from napari_nucleiseg.core.monitor import (
     Monitor,
@@ -23,105 +22,35 @@ from napari_nucleiseg.core.monitor import (
     SilentMonitor,
     check_cancelled,
 )
-from napari_nucleiseg.core.params import InstanceSettings, SegmentParams
-from napari_nucleiseg.core.record import JsonTable, Record
+from napari_nucleiseg.core.params import SegmentParams
 from napari_nucleiseg.core.segment.blocks.basins import find_basins
-from napari_nucleiseg.core.segment.blocks.grid import BLOCK, plan_blocks, within
-from napari_nucleiseg.core.segment.blocks.joining import join_basins
-from napari_nucleiseg.core.segment.blocks.settling import settle, widest_hole
-from napari_nucleiseg.core.segment.confidence import (
-    Calibration,
-    Judge,
-    label_confidence,
+from napari_nucleiseg.core.segment.blocks.grid import (
+    BLOCK,
+    MapSource,
+    within,
 )
-from napari_nucleiseg.core.segment.figures import NucleusFigures
 from napari_nucleiseg.core.segment.image import Window, sample_plane
+from napari_nucleiseg.core.segment.instances import MAPS
 from napari_nucleiseg.core.segment.lazy import LazyPlanes
 from napari_nucleiseg.core.segment.pipeline import warn_of
 from napari_nucleiseg.core.segment.planes import read_as
-from napari_nucleiseg.core.segment.result import number_kept, resolve_settings
+from napari_nucleiseg.core.segment.region import Region
+from napari_nucleiseg.core.segment.result import resolve_settings
 from napari_nucleiseg.core.segment.runner import Runner
 from napari_nucleiseg.io.block_files import BlockFiles, reader_of_blocks
 from napari_nucleiseg.io.label_zarr import (
     check_label_axes,
-    create_labels,
-    shrink,
-    write_table,
 )
 from napari_nucleiseg.io.lazy_images import LazyImage
+from napari_nucleiseg.models.block_plan import BlockPlan
 from napari_nucleiseg.models.predictor import LitePredictor
 
+if TYPE_CHECKING:
+    pass
 
-class BlockPlan(Record):
-    """What all blocks of one image have in common.
 
-    Parameters
-    ----------
-    image : str
-        Hash of the image's shape and of the values that its contrast is set by.
-    shape : list of int
-        ``(…, y, x)`` of the labels.
-    label_axes, axes : str
-        Of the labels and of the image, a letter for each.
-    channel : int or None
-        The channel used.
-    model : str
-        Name of the model.
-    weights : str
-        Hash of its network.
-    params : dict
-        As asked for.
-    settings : dict
-        The thresholds that follow.
-    diameter, scale : float
-        See `Segmentation`.
-    block : int
-        Side of a block, pixels.
-    calibration : dict or None
-        The model's, from which confidences are computed.
-    pixel, units : dict
-        Size of a pixel along axes, and its units.
-    warnings : list of str
-        Why the image may have been read wrongly.
-    """
-
-    image: str
-    shape: list[int]
-    label_axes: str
-    axes: str
-    channel: int | None
-    model: str
-    weights: str
-    params: JsonTable
-    settings: JsonTable
-    diameter: float
-    scale: float
-    block: int = Field(ge=1)
-    calibration: JsonTable | None
-    pixel: dict[str, float]
-    units: dict[str, str]
-    warnings: list[str]
-
-    @property
-    def stack(self) -> tuple[int, ...]:
-        """How many planes there are along each axis of planes."""
-        return tuple(self.shape[:-2])
-
-    @property
-    def planes(self) -> int:
-        """How many planes there are."""
-        return int(np.prod(self.stack, dtype=int))
-
-    @property
-    def windows(self) -> list[Window]:
-        """The blocks of each plane."""
-        return plan_blocks((self.shape[-2], self.shape[-1]), self.block)
-
-    @property
-    def thresholds(self) -> InstanceSettings:
-        """The settings."""
-        return InstanceSettings(**self.settings)
-
+#: Blocks whose maps are kept in memory while others are read.
+_MAPS_KEPT = 12
 
 #: What two plans of one image by the same settings have alike, and how to say it.
 _ALIKE = {
@@ -145,6 +74,8 @@ def segment_blocks(
     channel: int | None = None,
     share: tuple[int, int] = (1, 1),
     block: int | None = None,
+    region: Region | None = None,
+    anew: bool = False,
     monitor: Monitor | None = None,
 ) -> BlockPlan:
     """Find what there is in a share of an image's blocks; those that are done are kept.
@@ -163,6 +94,11 @@ def segment_blocks(
         ``(i, N)``: the i-th of N shares, counted from 1.
     block : int
         Side of a block, pixels, a multiple of 256; `BLOCK` if it is not given.
+    region : Region, optional
+        Only the blocks that show its nuclei are done.
+    anew : bool
+        Blocks that were done of the same image by other settings are not refused:
+        where only thresholds differ, their maps are used, else they are done again.
 
     Returns
     -------
@@ -202,17 +138,25 @@ def segment_blocks(
         "block": block or BLOCK,
     }
     before = files.read_plan()
-    if before is not None:
-        plan = BlockPlan.from_json(before)
+    plan = None if before is None else BlockPlan.from_json(before)
+    if plan is not None:
         differs = [
             text for name, text in _ALIKE.items() if getattr(plan, name) != alike[name]
         ]
-        if differs:
+        if anew and differs and plan.image == alike["image"]:
+            same_maps = differs == [_ALIKE["params"]] and not plan.needs_network(params)
+            if same_maps:
+                plan = plan.with_thresholds(params, spec.settings)
+                files.write_plan(plan.model_dump_json())
+            else:
+                files.remove()
+                plan = None
+        elif differs:
             raise ValueError(
                 f"{files.folder} holds blocks of another run: {', and '.join(differs)}."
                 " Choose another output, or delete that folder to begin anew."
             )
-    else:
+    if plan is None:
         scale, wanted, diameter = runner.choose_scale(params.diameter)
         plan = BlockPlan(
             **alike,
@@ -232,21 +176,28 @@ def segment_blocks(
             warnings=list(warn_of(reading, runner.contrasts, scale, wanted, diameter)),
         )
         files.write_plan(plan.model_dump_json())
-    _do_share(plan, files, runner, share, monitor)
+    total = plan.planes * len(plan.windows)
+    number, count = share
+    mine = list(range(total * (number - 1) // count, total * number // count))
+    if region is not None:
+        of_region = {
+            plane * len(plan.windows) + block
+            for plane in range(plan.planes)
+            for block in plan.touched(plane, region)
+        }
+        mine = [index for index in mine if index in of_region]
+    _do_blocks(plan, files, runner, mine, monitor)
     return plan
 
 
-def _do_share(
+def _do_blocks(
     plan: BlockPlan,
     files: BlockFiles,
     runner: Runner,
-    share: tuple[int, int],
+    mine: Sequence[int],
     monitor: Monitor,
 ) -> None:
-    windows = plan.windows
-    total = plan.planes * len(windows)
-    number, count = share
-    mine = range(total * (number - 1) // count, total * number // count)
+    windows, settings = plan.windows, plan.thresholds
     maps, plane = None, -1
 
     def on_tile(_: int) -> None:
@@ -255,179 +206,58 @@ def _do_share(
     for done, index in enumerate(mine):
         check_cancelled(monitor)
         monitor.report(Progress("Finding nuclei", done, len(mine)))
-        if files.finished(index):
+        if files.finished(index, settings.probability):
             continue
         at, window = index // len(windows), windows[index % len(windows)]
         if maps is None or at != plane:
-            maps = runner.maps_of(at, plan.scale, on_tile=on_tile)
-            plane = at
-        found = find_basins(maps, window, plan.thresholds, scale=plan.scale)
-        files.write(index, found, maps.read(window))
+            made = runner.maps_of(at, plan.scale, on_tile=on_tile)
+            maps, plane = KeptMaps(plan, files, at, made), at
+        found = find_basins(maps, window, settings, scale=plan.scale)
+        files.write(index, found, maps.read(window), settings.probability)
     monitor.report(Progress("Finding nuclei", len(mine), len(mine)))
 
 
-@dataclass(frozen=True)
-class Finished:
-    """What was found in an image by blocks.
+class KeptMaps:
+    """A plane's maps, read from the blocks that are finished.
 
     Parameters
     ----------
     plan : BlockPlan
-        What it was found with.
-    counts : list of int
-        Nuclei in each plane.
+        Of the image.
+    files : BlockFiles
+        The blocks.
+    plane : int
+        Which one.
+    others : MapSource, optional
+        Gives the maps of blocks that are not finished; without it, they are empty.
     """
-
-    plan: BlockPlan
-    counts: list[int]
-
-
-def finish(result: Path, *, monitor: Monitor | None = None) -> Finished:
-    """Make the labels of an image whose blocks are all there.
-
-    Written are an OME-Zarr 0.5 label image, and beside it a Parquet table with a row
-    for each nucleus: label, plane, area (pixels), centroid (pixels), confidence.
-
-    Parameters
-    ----------
-    result : pathlib.Path
-        The OME-Zarr folder that is to be.
-    monitor : Monitor, optional
-        See `segment`.
-
-    Raises
-    ------
-    Cancelled
-        If the monitor asked for it; the blocks stay, and nothing else.
-    ValueError
-        If not all blocks are there, or something of the result's name is.
-    """
-    monitor = monitor or SilentMonitor()
-    files, table_path = BlockFiles(result), result.with_suffix(".parquet")
-    # One that was killed may have left a table without a result.
-    begun = files.folder / "finishing"
-    for path in (result, *(() if begun.exists() else (table_path,))):
-        if path.exists():
-            raise ValueError(f"{path} is there already: remove or rename it")
-    text = files.read_plan()
-    if text is None:
-        raise ValueError(
-            f"there is nothing to be finished: {files.folder} holds no blocks"
-        )
-    plan = BlockPlan.from_json(text)
-    total = plan.planes * len(plan.windows)
-    missing = [index for index in range(total) if not files.finished(index)]
-    if missing:
-        raise ValueError(
-            f"{len(missing)} of {total} blocks are not there yet, the first one is "
-            f"{missing[0] + 1}: run the shares that have not ended again"
-        )
-    levels = create_labels(
-        fresh := files.fresh_result(),
-        plan.shape,
-        plan.label_axes,
-        block=plan.block,
-        scale=plan.pixel,
-        units=plan.units,
-        record=plan.model_dump(exclude={"pixel", "units", "label_axes"}),
-    )
-    tables: list[dict[str, np.ndarray]] = []
-    counts: list[int] = []
-    for index, place in enumerate(np.ndindex(*plan.stack)):
-        joined = _JoinedPlane(plan, files, index, monitor)
-        before = sum(counts)
-        for window, labels in joined.labels():
-            numbers = np.where(labels > 0, labels + before, 0)
-            levels[0][(*place, *window)] = numbers.astype(np.uint32)
-        shrink(levels, place, plan.block)
-        table = {"label": np.arange(1, joined.count + 1) + before}
-        for letter, at in zip(plan.label_axes, place, strict=False):
-            table[letter.lower()] = np.full(joined.count, at)
-        tables.append(table | joined.columns())
-        counts.append(joined.count)
-    begun.touch()
-    write_table(
-        table_path,
-        {name: np.concatenate([table[name] for table in tables]) for name in tables[0]},
-    )
-    fresh.rename(result)
-    files.remove()
-    return Finished(plan, counts)
-
-
-class _JoinedPlane:
-    """One plane's blocks joined: its nuclei are known, and can be written by block."""
 
     def __init__(
-        self, plan: BlockPlan, files: BlockFiles, index: int, monitor: Monitor
+        self,
+        plan: BlockPlan,
+        files: BlockFiles,
+        plane: int,
+        others: MapSource | None = None,
     ) -> None:
-        self._plan, self._monitor = plan, monitor
-        self._shape = plan.shape[-2], plan.shape[-1]
-        first = index * len(plan.windows)
-        settings = plan.thresholds
-        check_cancelled(monitor)
-        nuclei = join_basins(
-            [
-                files.read_basins(first + i, window)
-                for i, window in enumerate(plan.windows)
-            ],
-            settings.separation,
-            settings.min_area or 0,
-        )
+        self.shape = plan.plane_shape
+        self._files, self._others = files, others
+        self._windows = plan.windows
+        self._first = plane * len(self._windows)
+        self._maps = functools.lru_cache(_MAPS_KEPT)(self._read_file)
+        self._read = reader_of_blocks(self._part, plan.block, self.shape)
 
-        def load(block: int) -> np.ndarray:
-            labels, ids = files.read(first + block, "labels", "ids")
-            return nuclei.table(ids)[labels]
+    def read(self, window: Window) -> np.ndarray:
+        """Return ``(y, x, maps)`` uint8."""
+        return self._read(window)
 
-        self._read = reader_of_blocks(load, plan.block, self._shape)
-        figures = NucleusFigures.none(nuclei.count)
-        for i, (_, settled, inside) in enumerate(self._settled("Measuring nuclei")):
-            (maps,) = files.read(first + i, "maps")
-            figures.add(settled, maps, inside)
-        judge: Judge = label_confidence
-        if plan.calibration is not None:
-            judge = Calibration(**plan.calibration)
-        judged = judge(figures)
-        self._numbers = number_kept(judged, settings)
-        self._confidence = judged[self._numbers[1:] > 0]
-        self.count = self._confidence.size
-        self._sums = np.zeros((3, self.count))
+    def _read_file(self, block: int) -> np.ndarray:
+        (maps,) = self._files.read(self._first + block, "maps")
+        return maps
 
-    def labels(self) -> Iterator[tuple[Window, np.ndarray]]:
-        """Give each block's labels ``(y, x)`` int32, numbered 1..n in the plane."""
-        for window, settled, inside in self._settled("Writing labels"):
-            labels = self._numbers[settled[inside]]
-            at = np.flatnonzero(labels)
-            if at.size:
-                number = labels.ravel()[at]
-                low = int(number.min())
-                y, x = np.divmod(at, labels.shape[1])
-                for row, values in zip(
-                    self._sums,
-                    (None, y + window[0].start, x + window[1].start),
-                    strict=True,
-                ):
-                    sums = np.bincount(number - low, values)
-                    row[low - 1 : low - 1 + sums.size] += sums
-            yield window, labels
-
-    def columns(self) -> dict[str, np.ndarray]:
-        """Return what is known of each nucleus, when all labels were given."""
-        area, y, x = self._sums
-        return {
-            "area": area.astype(np.int64),
-            "centroid_y": y / area,
-            "centroid_x": x / area,
-            "confidence": self._confidence,
-        }
-
-    def _settled(self, stage: str) -> Iterator[tuple[Window, np.ndarray, Window]]:
-        """Give each block with its holes filled, and where in that it lies itself."""
-        windows = self._plan.windows
-        widest = widest_hole(self._plan.scale)
-        for done, window in enumerate(windows):
-            check_cancelled(self._monitor)
-            self._monitor.report(Progress(stage, done, len(windows)))
-            settled, frame = settle(self._read, window, self._shape, widest)
-            yield window, settled, within(window, frame)
-        self._monitor.report(Progress(stage, len(windows), len(windows)))
+    def _part(self, block: int, part: Window) -> np.ndarray:
+        if self._files.finished(self._first + block):
+            return self._maps(block)[within(part, self._windows[block])]
+        if self._others is not None:
+            return self._others.read(part)
+        y, x = part
+        return np.zeros((y.stop - y.start, x.stop - x.start, len(MAPS)), np.uint8)

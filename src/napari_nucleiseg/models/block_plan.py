@@ -1,0 +1,133 @@
+"""What all blocks of one large image have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import Field
+
+from napari_nucleiseg.core.params import InstanceSettings, SegmentParams
+from napari_nucleiseg.core.record import JsonTable, Record
+from napari_nucleiseg.core.segment.blocks.grid import (
+    plan_blocks,
+)
+from napari_nucleiseg.core.segment.blocks.settling import widest_hole
+from napari_nucleiseg.core.segment.image import Window
+from napari_nucleiseg.core.segment.region import Region, touch
+from napari_nucleiseg.core.segment.result import resolve_settings
+
+if TYPE_CHECKING:
+    pass
+
+
+class BlockPlan(Record):
+    """What all blocks of one image have in common.
+
+    Parameters
+    ----------
+    image : str
+        Hash of the image's shape and of the values that its contrast is set by.
+    shape : list of int
+        ``(…, y, x)`` of the labels.
+    label_axes, axes : str
+        Of the labels and of the image, a letter for each.
+    channel : int or None
+        The channel used.
+    model : str
+        Name of the model.
+    weights : str
+        Hash of its network.
+    params : dict
+        As asked for.
+    settings : dict
+        The thresholds that follow.
+    diameter, scale : float
+        See `Segmentation`.
+    block : int
+        Side of a block, pixels.
+    calibration : dict or None
+        The model's, from which confidences are computed.
+    pixel, units : dict
+        Size of a pixel along axes, and its units.
+    warnings : list of str
+        Why the image may have been read wrongly.
+    """
+
+    image: str
+    shape: list[int]
+    label_axes: str
+    axes: str
+    channel: int | None
+    model: str
+    weights: str
+    params: JsonTable
+    settings: JsonTable
+    diameter: float
+    scale: float
+    block: int = Field(ge=1)
+    calibration: JsonTable | None
+    pixel: dict[str, float]
+    units: dict[str, str]
+    warnings: list[str]
+
+    @property
+    def stack(self) -> tuple[int, ...]:
+        """How many planes there are along each axis of planes."""
+        return tuple(self.shape[:-2])
+
+    @property
+    def planes(self) -> int:
+        """How many planes there are."""
+        return int(np.prod(self.stack, dtype=int))
+
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        """``(y, x)``."""
+        return self.shape[-2], self.shape[-1]
+
+    @property
+    def windows(self) -> list[Window]:
+        """The blocks of each plane."""
+        return plan_blocks(self.plane_shape, self.block)
+
+    def touched(self, plane: int, region: Region | None) -> list[int]:
+        """Return the blocks of a plane that show a region's nuclei, or all blocks."""
+        windows = self.windows
+        if region is None:
+            return list(range(len(windows)))
+        boxes = region.boxes(plane, self.plane_shape, widest_hole(self.scale))
+        return [
+            i
+            for i, window in enumerate(windows)
+            if any(touch(window, box) for box in boxes)
+        ]
+
+    @property
+    def thresholds(self) -> InstanceSettings:
+        """The settings."""
+        return InstanceSettings(**self.settings)
+
+    def needs_network(self, params: SegmentParams) -> bool:
+        """Return whether other maps are needed for what is asked for now."""
+        return any(
+            self.params[name] != getattr(params, name)
+            for name in ("diameter", "accurate")
+        )
+
+    def with_thresholds(
+        self, params: SegmentParams, model: InstanceSettings
+    ) -> BlockPlan:
+        """Return the plan for the same maps and other thresholds.
+
+        Parameters
+        ----------
+        params : SegmentParams
+            As asked for.
+        model : InstanceSettings
+            The model's own thresholds.
+        """
+        settings = resolve_settings(params, model, self.diameter)
+        return self.model_copy(
+            update={"params": params.model_dump(), "settings": settings.model_dump()}
+        )
