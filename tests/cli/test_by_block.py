@@ -126,14 +126,14 @@ def test_what_was_stopped_goes_on_to_the_same_labels(
     with pytest.raises(ValueError, match="of 6 blocks are not there"):
         finish(out)
 
-    def full(self, index, *args):
+    def full(self, index, *args, **arrays):
         raise NotWritten(out, OSError(28, "No space left on device"))
 
     with monkeypatch.context() as patch:
         patch.setattr(by_block.BlockFiles, "write", full)
         with pytest.raises(NotWritten, match="No space"):
             segment_blocks(image, out, model, **by_hand)
-    kept = len(names_in(tmp_path / "out.zarr.part")) - 1
+    kept = len(list((tmp_path / "out.zarr.part").glob("block-*")))
     found.clear()
     segment_blocks(image, out, model, **by_hand)
     assert len(found) == 6 - kept

@@ -13,8 +13,10 @@ import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from napari_nucleiseg.core.segment.blocks.basins import Basins
 from napari_nucleiseg.core.segment.blocks.grid import within
@@ -49,6 +51,15 @@ class BlockFiles:
             self.folder / _PLAN, lambda fresh: fresh.write_text(text, encoding="utf-8")
         )
 
+    def begin(self, text: str) -> str:
+        """Note what all blocks have in common, or return what another process has."""
+        make_folder(self.folder)
+        with FileLock(self.folder / "plan.lock"):
+            known = self.read_plan()
+            if known is None:
+                self.write_plan(text)
+            return known or text
+
     def finished(self, index: int, probability: float | None = None) -> bool:
         """Return whether a block is finished; if it is said, by that probability."""
         path = self._path(index)
@@ -57,21 +68,24 @@ class BlockFiles:
         with np.load(path) as file:
             return bool(file["probability"] == probability)
 
-    def write(
-        self, index: int, basins: Basins, maps: np.ndarray, probability: float
-    ) -> None:
-        """Note what was found in a block by a probability, with its maps.
+    def count(self) -> int:
+        """Return how many blocks are finished."""
+        return sum(1 for _ in self.folder.glob("block-*.npz"))
 
-        They are ``(y, x, maps)`` uint8.
+    def write(self, index: int, basins: Basins, **others: np.ndarray) -> None:
+        """Note what was found in a block, and other arrays by name.
+
+        Those are its ``maps`` ``(y, x, maps)`` uint8, the ``probability`` it was found
+        by, and a hash of the image's ``pixels`` there.
         """
-        arrays = {
+        arrays: dict[str, Any] = others | {
             field.name: getattr(basins, field.name)
             for field in dataclasses.fields(basins)
             if field.name != "window"
         }
 
         def save(fresh: Path) -> None:
-            np.savez_compressed(fresh, maps=maps, probability=probability, **arrays)
+            np.savez_compressed(fresh, **arrays)
 
         write_whole(self._path(index), save)
 
@@ -86,7 +100,7 @@ class BlockFiles:
         return Basins(window=window, labels=_NOTHING, **arrays)
 
     def read(self, index: int, *names: str) -> tuple[np.ndarray, ...]:
-        """Return some of what was noted of a block: ``labels``, ``ids``, ``maps``."""
+        """Return some of what was noted of a block, by name."""
         with np.load(self._path(index)) as file:
             return tuple(file[name] for name in names)
 

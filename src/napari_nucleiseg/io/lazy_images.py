@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ class LazyImage:
         Size of a pixel along an axis, as far as the file says.
     units : mapping of str to str
         Of the scale, as OME calls them.
+    state : str
+        Another one where the file has been changed; empty if it cannot tell.
     close : callable
         Closes the file.
     """
@@ -33,6 +36,7 @@ class LazyImage:
     axes: str | None
     scale: Mapping[str, float] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
+    state: str = ""
     close: Callable[[], None] = lambda: None
 
 
@@ -54,11 +58,23 @@ def open_image(path: Path, *, series: int = 0) -> LazyImage:
         If it cannot be read.
     """
     if path.is_dir():
-        return _open_zarr(path)
-    if path.is_file() and path.suffix.lower() in TIFF_SUFFIXES:
-        return _open_tiff(path, series)
-    found = read_image(path, series=series)
-    return LazyImage(found.data, found.axes)
+        image = _open_zarr(path)
+    elif path.is_file() and path.suffix.lower() in TIFF_SUFFIXES:
+        image = _open_tiff(path, series)
+    else:
+        found = read_image(path, series=series)
+        image = LazyImage(found.data, found.axes)
+    return replace(image, state=_state_of(path))
+
+
+def _state_of(path: Path) -> str:
+    """Return what tells that a file, or a file of a folder, was written to."""
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        found = file.stat()
+        name = file.relative_to(path).as_posix()
+        digest.update(f"{name} {found.st_size} {found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def _open_zarr(path: Path) -> LazyImage:
@@ -111,7 +127,7 @@ def _open_tiff(path: Path, series: int) -> LazyImage:
         tiff.close()
         raise
     axes = own_letters(chosen.axes, chosen.shape)
-    return LazyImage(data, axes, scale, units, tiff.close)
+    return LazyImage(data, axes, scale, units, close=tiff.close)
 
 
 def _ome_scale(tiff: Any, series: int) -> tuple[dict[str, float], dict[str, str]]:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
 
 import numpy as np
 from pydantic import Field
 
+from napari_nucleiseg.core.monitor import Monitor, check_cancelled
 from napari_nucleiseg.core.params import InstanceSettings, SegmentParams
 from napari_nucleiseg.core.record import JsonTable, Record
 from napari_nucleiseg.core.segment.blocks.grid import (
+    BLOCK,
+    order_blocks,
     plan_blocks,
 )
 from napari_nucleiseg.core.segment.blocks.settling import widest_hole
-from napari_nucleiseg.core.segment.image import Window
+from napari_nucleiseg.core.segment.image import LARGE, Window
+from napari_nucleiseg.core.segment.lazy import LazyPlanes
 from napari_nucleiseg.core.segment.region import Region, touch
 from napari_nucleiseg.core.segment.result import resolve_settings
 
-if TYPE_CHECKING:
-    pass
+#: To tell images apart so many windows are looked at, no more pixels than `LARGE`.
+_WINDOWS = 512
 
 
 class BlockPlan(Record):
@@ -27,7 +31,9 @@ class BlockPlan(Record):
     Parameters
     ----------
     image : str
-        Hash of the image's shape and of the values that its contrast is set by.
+        Hash of the image's shape and of windows spread over all its planes.
+    state : str
+        Of the image's file; see `LazyImage`.
     shape : list of int
         ``(…, y, x)`` of the labels.
     label_axes, axes : str
@@ -55,6 +61,7 @@ class BlockPlan(Record):
     """
 
     image: str
+    state: str
     shape: list[int]
     label_axes: str
     axes: str
@@ -92,16 +99,16 @@ class BlockPlan(Record):
         return plan_blocks(self.plane_shape, self.block)
 
     def touched(self, plane: int, region: Region | None) -> list[int]:
-        """Return the blocks of a plane that show a region's nuclei, or all blocks."""
+        """Return the blocks of a plane that show a region's nuclei, or all blocks.
+
+        They are in the order in which they are best gone through.
+        """
         windows = self.windows
+        order = order_blocks(*(-(-side // self.block) for side in self.plane_shape))
         if region is None:
-            return list(range(len(windows)))
+            return order
         boxes = region.boxes(plane, self.plane_shape, widest_hole(self.scale))
-        return [
-            i
-            for i, window in enumerate(windows)
-            if any(touch(window, box) for box in boxes)
-        ]
+        return [i for i in order if any(touch(windows[i], box) for box in boxes)]
 
     @property
     def thresholds(self) -> InstanceSettings:
@@ -131,3 +138,25 @@ class BlockPlan(Record):
         return self.model_copy(
             update={"params": params.model_dump(), "settings": settings.model_dump()}
         )
+
+
+def hash_pixels(pixels: np.ndarray) -> bytes:
+    """Return a hash of an array's values."""
+    return hashlib.sha256(np.ascontiguousarray(pixels).data).digest()
+
+
+def hash_image(planes: LazyPlanes, dtype: str, monitor: Monitor) -> str:
+    """Return a hash of windows that are spread evenly over all planes of an image."""
+    digest = hashlib.sha256(str((planes.shape, dtype)).encode())
+    windows = plan_blocks((planes.shape[1], planes.shape[2]), BLOCK)
+    total = len(planes) * len(windows)
+    chosen = np.unique(np.linspace(0, total - 1, min(total, _WINDOWS)).astype(int))
+    side = int((LARGE / len(chosen)) ** 0.5)
+    for index in chosen:
+        check_cancelled(monitor)
+        y, x = (
+            slice(part.start, min(part.stop, part.start + side))
+            for part in windows[index % len(windows)]
+        )
+        digest.update(hash_pixels(planes[index // len(windows)][y, x]))
+    return digest.hexdigest()

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +32,7 @@ from napari_nucleiseg.core.segment.blocks.grid import (
     MapSource,
     within,
 )
-from napari_nucleiseg.core.segment.image import Window, sample_plane
+from napari_nucleiseg.core.segment.image import Window
 from napari_nucleiseg.core.segment.instances import MAPS
 from napari_nucleiseg.core.segment.lazy import LazyPlanes
 from napari_nucleiseg.core.segment.pipeline import warn_of
@@ -42,12 +45,12 @@ from napari_nucleiseg.io.label_zarr import (
     check_label_axes,
 )
 from napari_nucleiseg.io.lazy_images import LazyImage
-from napari_nucleiseg.models.block_plan import BlockPlan
+from napari_nucleiseg.models.block_plan import BlockPlan, hash_image, hash_pixels
 from napari_nucleiseg.models.predictor import LitePredictor
 
-if TYPE_CHECKING:
-    pass
-
+#: So many blocks are done at once at most: while the network runs for one, which it
+#: does on all processors, the nuclei of others are separated, each on one.
+_THREADS = 4
 
 #: Blocks whose maps are kept in memory while others are read.
 _MAPS_KEPT = 12
@@ -123,13 +126,8 @@ def segment_blocks(
         for letter in reading.axes
         if letter not in "YXSC" or (letter == "C" and reading.channel is None)
     )
-    digest = hashlib.sha256(str((planes.shape, str(image.data.dtype))).encode())
-    for index in sorted({0, len(planes) // 2, len(planes) - 1}):
-        check_cancelled(monitor)
-        digest.update(np.ascontiguousarray(sample_plane(planes[index])).data)
     card, spec = predictor.model.card, predictor.spec
     alike: dict[str, Any] = {
-        "image": digest.hexdigest(),
         "axes": reading.axes,
         "channel": reading.channel,
         "model": spec.name,
@@ -139,6 +137,11 @@ def segment_blocks(
     }
     before = files.read_plan()
     plan = None if before is None else BlockPlan.from_json(before)
+    # What is in the file need not be looked at if it has not been written to.
+    if plan is not None and image.state and plan.state == image.state:
+        alike["image"] = plan.image
+    else:
+        alike["image"] = hash_image(planes, str(image.data.dtype), monitor)
     if plan is not None:
         differs = [
             text for name, text in _ALIKE.items() if getattr(plan, name) != alike[name]
@@ -160,6 +163,7 @@ def segment_blocks(
         scale, wanted, diameter = runner.choose_scale(params.diameter)
         plan = BlockPlan(
             **alike,
+            state=image.state,
             shape=[*planes.stack, *planes.shape[1:3]],
             label_axes=check_label_axes(label_axes + "YX"),
             settings=resolve_settings(params, spec.settings, diameter).model_dump(),
@@ -175,46 +179,103 @@ def segment_blocks(
             units=dict(image.units),
             warnings=list(warn_of(reading, runner.contrasts, scale, wanted, diameter)),
         )
-        files.write_plan(plan.model_dump_json())
-    total = plan.planes * len(plan.windows)
+        # Of shares that begin at once, all go by the plan of the first one.
+        plan = BlockPlan.from_json(files.begin(plan.model_dump_json()))
+    todo = [
+        plane * len(plan.windows) + block
+        for plane in range(plan.planes)
+        for block in plan.touched(plane, region)
+    ]
     number, count = share
-    mine = list(range(total * (number - 1) // count, total * number // count))
-    if region is not None:
-        of_region = {
-            plane * len(plan.windows) + block
-            for plane in range(plan.planes)
-            for block in plan.touched(plane, region)
-        }
-        mine = [index for index in mine if index in of_region]
-    _do_blocks(plan, files, runner, mine, monitor)
+    mine = todo[len(todo) * (number - 1) // count : len(todo) * number // count]
+    certain = bool(image.state) and image.state == plan.state
+    _Blocks(plan, files, planes, runner, monitor, certain=certain).do(mine)
     return plan
 
 
-def _do_blocks(
-    plan: BlockPlan,
-    files: BlockFiles,
-    runner: Runner,
-    mine: Sequence[int],
-    monitor: Monitor,
-) -> None:
-    windows, settings = plan.windows, plan.thresholds
-    maps, plane = None, -1
+class _Blocks:
+    """Does blocks of one image, several at once where there are processors.
 
-    def on_tile(_: int) -> None:
-        check_cancelled(monitor)
+    Where it is not `certain` that the image is the one that was begun with, blocks that
+    are done are compared with it.
+    """
 
-    for done, index in enumerate(mine):
-        check_cancelled(monitor)
-        monitor.report(Progress("Finding nuclei", done, len(mine)))
-        if files.finished(index, settings.probability):
-            continue
-        at, window = index // len(windows), windows[index % len(windows)]
-        if maps is None or at != plane:
-            made = runner.maps_of(at, plan.scale, on_tile=on_tile)
-            maps, plane = KeptMaps(plan, files, at, made), at
-        found = find_basins(maps, window, settings, scale=plan.scale)
-        files.write(index, found, maps.read(window), settings.probability)
-    monitor.report(Progress("Finding nuclei", len(mine), len(mine)))
+    def __init__(
+        self,
+        plan: BlockPlan,
+        files: BlockFiles,
+        planes: LazyPlanes,
+        runner: Runner,
+        monitor: Monitor,
+        *,
+        certain: bool,
+    ) -> None:
+        self._plan, self._files, self._planes = plan, files, planes
+        self._runner, self._monitor, self._certain = runner, monitor, certain
+        self._windows, self._settings = plan.windows, plan.thresholds
+
+    def do(self, mine: Sequence[int]) -> None:
+        """Do these blocks, as far as they are not done."""
+        threads = min(_THREADS, os.cpu_count() or 1)
+        maps, plane = None, -1
+        running: deque[Future[None]] = deque()
+        with ThreadPoolExecutor(threads) as pool:
+            try:
+                for done, index in enumerate(mine):
+                    self._report(done - len(running), len(mine))
+                    if self._is_done(index):
+                        continue
+                    at = index // len(self._windows)
+                    if maps is None or at != plane:
+                        made = self._runner.maps_of(
+                            at, self._plan.scale, on_tile=lambda _: self._check()
+                        )
+                        maps, plane = KeptMaps(self._plan, self._files, at, made), at
+                    running.append(pool.submit(self._find, maps, index))
+                    if len(running) >= threads:
+                        running.popleft().result()
+                while running:
+                    self._report(len(mine) - len(running), len(mine))
+                    running.popleft().result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+        self._report(len(mine), len(mine))
+
+    def _check(self) -> None:
+        check_cancelled(self._monitor)
+
+    def _report(self, done: int, total: int) -> None:
+        self._check()
+        self._monitor.report(Progress("Finding nuclei", done, total))
+
+    def _is_done(self, index: int) -> bool:
+        if not self._files.finished(index, self._settings.probability):
+            return False
+        if not self._certain:
+            (known,) = self._files.read(index, "pixels")
+            if known.tobytes() != self._hash(index):
+                raise ValueError(
+                    f"{self._files.folder} holds blocks of another run: the image has "
+                    "been changed. Choose another output, or delete that folder to "
+                    "begin anew."
+                )
+        return True
+
+    def _hash(self, index: int) -> bytes:
+        plane, block = divmod(index, len(self._windows))
+        return hash_pixels(self._planes[plane][self._windows[block]])
+
+    def _find(self, maps: MapSource, index: int) -> None:
+        self._check()
+        window = self._windows[index % len(self._windows)]
+        found = find_basins(maps, window, self._settings, scale=self._plan.scale)
+        self._files.write(
+            index,
+            found,
+            maps=maps.read(window),
+            pixels=np.frombuffer(self._hash(index), np.uint8),
+            probability=np.float64(self._settings.probability),
+        )
 
 
 class KeptMaps:

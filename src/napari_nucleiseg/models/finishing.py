@@ -224,7 +224,7 @@ def _create(plan: BlockPlan, path: Path) -> list[zarr.Array]:
         block=plan.block,
         scale=plan.pixel,
         units=plan.units,
-        record=plan.model_dump(exclude={"pixel", "units", "label_axes"}),
+        record=plan.model_dump(exclude={"pixel", "units", "label_axes", "state"}),
     )
 
 
@@ -270,7 +270,7 @@ class JoinedPlane:
         settings, windows = plan.thresholds, plan.windows
         check_cancelled(monitor)
         nuclei = join_basins(
-            [files.read_basins(first + i, windows[i]) for i in self._blocks],
+            (files.read_basins(first + i, windows[i]) for i in self._blocks),
             settings.separation,
             settings.min_area or 0,
         )
@@ -280,8 +280,10 @@ class JoinedPlane:
             labels, ids = files.read(first + block, "labels", "ids")
             return nuclei.table(ids)[labels]
 
+        there = set(self._blocks)
+
         def part_of(block: int, part: Window) -> np.ndarray:
-            if block in self._blocks:
+            if block in there:
                 return load(block)[within(part, windows[block])]
             return np.zeros([side.stop - side.start for side in part], np.int32)
 

@@ -11,6 +11,10 @@ from napari_nucleiseg.core.segment.image import Window
 #: Side of a block where nothing else is said, pixels.
 BLOCK = 1024
 
+#: Blocks are gone through in bands of so many columns: what two neighbours have in
+#: common, such as tiles of the network, need not be kept for the width of the image.
+BAND = 16
+
 
 class MapSource(Protocol):
     """Maps of an image, of which any part can be read."""
@@ -43,6 +47,16 @@ def plan_blocks(shape: tuple[int, int], side: int = BLOCK) -> list[Window]:
         (slice(y, min(y + side, shape[0])), slice(x, min(x + side, shape[1])))
         for y in range(0, shape[0], side)
         for x in range(0, shape[1], side)
+    ]
+
+
+def order_blocks(rows: int, columns: int) -> list[int]:
+    """Return in which order to go through blocks that are numbered in reading order."""
+    return [
+        row * columns + column
+        for band in range(0, columns, BAND)
+        for row in range(rows)
+        for column in range(band, min(band + BAND, columns))
     ]
 
 

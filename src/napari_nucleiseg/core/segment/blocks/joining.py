@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +33,7 @@ class Nuclei:
         return np.r_[0, self.numbers[np.searchsorted(self.ids, ids)]].astype(np.int32)
 
 
-def join_basins(blocks: Sequence[Basins], separation: float, min_area: int) -> Nuclei:
+def join_basins(blocks: Iterable[Basins], separation: float, min_area: int) -> Nuclei:
     """Make nuclei of basins.
 
     Neighbouring basins with hardly a cut between them are joined, deepest pass first:
@@ -41,27 +41,35 @@ def join_basins(blocks: Sequence[Basins], separation: float, min_area: int) -> N
 
     Parameters
     ----------
-    blocks : sequence of Basins
-        All of an image's.
+    blocks : iterable of Basins
+        All of an image's; each is looked at once.
     separation : float
         See above.
     min_area : int
         Nuclei with fewer pixels are dropped.
     """
-    ids, at = np.unique(
-        np.concatenate([block.ids for block in blocks]), return_inverse=True
-    )
+    found = [
+        (one.ids, one.areas, one.firsts, one.peaks, one.pairs, one.passes)
+        for one in blocks
+    ]
+    columns = [np.concatenate(column) for column in zip(*found, strict=True)]
+    del found
+    each, each_area, each_first, each_peak, pairs, passes = columns
+    ids, at = np.unique(each, return_inverse=True)
     areas = np.zeros(ids.size, np.int64)
-    np.add.at(areas, at, np.concatenate([block.areas for block in blocks]))
+    np.add.at(areas, at, each_area)
     firsts = np.full(ids.size, np.iinfo(np.int64).max)
-    np.minimum.at(firsts, at, np.concatenate([block.firsts for block in blocks]))
+    np.minimum.at(firsts, at, each_first)
     peaks = np.zeros(ids.size, np.float32)
-    np.maximum.at(peaks, at, np.concatenate([block.peaks for block in blocks]))
-    pairs, passes = deepest(
-        np.concatenate([block.pairs for block in blocks]),
-        np.concatenate([block.passes for block in blocks]),
-    )
-    root = _join(np.searchsorted(ids, pairs), passes, peaks, separation)
+    np.maximum.at(peaks, at, each_peak)
+    # What is joined is as high as the highest of its peaks: a pass that does not join
+    # two basins as they are never will. Most are such.
+    low = peaks[np.searchsorted(ids, pairs)].min(axis=1, initial=np.inf)
+    able = passes.astype(float) >= separation * low.astype(float)
+    pairs, passes = deepest(pairs[able], passes[able])
+    some, ends = np.unique(np.searchsorted(ids, pairs), return_inverse=True)
+    root = np.arange(ids.size)
+    root[some] = some[_join(ends.reshape(-1, 2), passes, peaks[some], separation)]
     area, first = np.zeros_like(areas), np.full_like(firsts, firsts.max(initial=0))
     np.add.at(area, root, areas)
     np.minimum.at(first, root, firsts)
