@@ -36,8 +36,12 @@ def shell(*argv):
 
 
 def names_in(folder):
-    """Return what is in a folder, but for the recipe, which is always there."""
-    return sorted(x.name for x in folder.iterdir() if x.name != "recipe.json")
+    """Return what is in a folder, but for recipe and ledger, which are always there."""
+    return sorted(
+        x.name
+        for x in folder.iterdir()
+        if not x.name.endswith("recipe.json") and x.name != ".nucleiseg"
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,7 @@ from napari_nucleiseg.models import by_block, finishing
 from napari_nucleiseg.models.by_block import segment_blocks
 from napari_nucleiseg.models.finishing import finish
 from napari_nucleiseg.models.predictor import load_model
+from napari_nucleiseg.models.recipe import SavedRecipe, read_recipe
 
 from .conftest import names_in, run
 
@@ -71,6 +72,8 @@ def test_the_labels_are_those_of_a_run_in_memory(path, tmp_path, whole):
     wanted = whole.measure()
     for name in ("label", "area", "centroid_y", "centroid_x", "confidence"):
         np.testing.assert_allclose(table[name], wanted[name], rtol=1e-6)
+    recipe = read_recipe(tmp_path / "out.recipe.json")
+    assert recipe == SavedRecipe.of("nuclei")
     again = run("segment", path, "--output", out)
     assert again.status == 1
     assert "is there already" in again.err

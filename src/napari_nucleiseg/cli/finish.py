@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_nucleiseg.cli.options import folder_path
 from napari_nucleiseg.cli.terminal import TerminalMonitor, complain
-from napari_nucleiseg.core.params import SegmentParams
 from napari_nucleiseg.io.atomic import reason_of
+
+if TYPE_CHECKING:
+    from napari_nucleiseg.models.recipe import SavedRecipe
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
@@ -35,7 +38,7 @@ def read_share(text: str) -> tuple[int, int]:
     return number, count
 
 
-def segment_to_zarr(args: argparse.Namespace, params: SegmentParams, model: str) -> int:
+def segment_to_zarr(args: argparse.Namespace, recipe: SavedRecipe) -> int:
     """Segment one image by blocks, for `nucleiseg segment`; returns the exit status."""
     from napari_nucleiseg.io.lazy_images import open_image
     from napari_nucleiseg.models.by_block import segment_blocks
@@ -54,14 +57,14 @@ def segment_to_zarr(args: argparse.Namespace, params: SegmentParams, model: str)
     monitor = TerminalMonitor(path.name)
     text = ""
     try:
-        with closing(open_image(path, series=args.series or 0)) as image:
+        with closing(open_image(path, series=recipe.series or 0)) as image:
             plan = segment_blocks(
                 image,
                 args.output,
-                load_model(model),
-                params=params,
-                axes=args.axes,
-                channel=args.channel,
+                load_model(str(recipe.model)),
+                params=recipe.segment,
+                axes=recipe.axes,
+                channel=recipe.channel,
                 share=args.blocks or (1, 1),
                 monitor=monitor,
             )

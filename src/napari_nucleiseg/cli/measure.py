@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from napari_nucleiseg.cli.measuring import Tables, add_measure_options
+from napari_nucleiseg import __version__
+from napari_nucleiseg.cli.measuring import add_measure_options, with_measuring
 from napari_nucleiseg.cli.options import add_size_limit, folder_path
 from napari_nucleiseg.cli.terminal import TerminalMonitor, complain
 from napari_nucleiseg.io.atomic import make_folder, reason_of
+
+if TYPE_CHECKING:
+    from napari_nucleiseg.models.batch.tables import Tables
+    from napari_nucleiseg.models.recipe import SavedRecipe
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +24,9 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     """Add the options of `nucleiseg measure`, and what runs it."""
     sub.description = (
         "Measure every nucleus in label files and write a table with a row for each "
-        "(nuclei.csv) and one with a row for each image (images.csv). In folders, "
-        "files belong together by name: X.tif and X_labels.tif or X_masks.tif."
+        "(nuclei.csv), one with a row for each image (images.csv), and recipe.json, "
+        "which says how and does it again (--recipe). In folders, files belong "
+        "together by name: X.tif and X_labels.tif or X_masks.tif."
     )
     sub.add_argument(
         "--labels", required=True, type=Path, metavar="FILE|DIR", help="the nuclei"
@@ -42,13 +48,45 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         help="what the images' axes are, a letter for each, such as TCYX (default: as "
         "each file says)",
     )
+    sub.add_argument(
+        "--recipe",
+        type=Path,
+        metavar="FILE",
+        help="measure as in this recipe.json; options given beside it go first",
+    )
     add_size_limit(sub)
     add_measure_options(sub)
     sub.set_defaults(run=_measure)
 
 
+def _recipe(args: argparse.Namespace) -> SavedRecipe:
+    """Return how to measure; and how the labels were made, if they lie with that."""
+    from napari_nucleiseg.models.recipe import RECIPE_FILE, SavedRecipe, read_recipe
+
+    folder = args.labels if args.labels.is_dir() else args.labels.parent
+    beside = folder / RECIPE_FILE
+    base = SavedRecipe()
+    if beside.is_file():
+        base = read_recipe(beside, check=False)
+    elif args.axes is not None:
+        base = base.replace(axes=args.axes)
+    given = read_recipe(args.recipe, check=False) if args.recipe else SavedRecipe()
+    base = base.replace(
+        version=__version__,
+        pixel_size=given.pixel_size,
+        measure=given.measure,
+        gates=given.gates,
+    )
+    return with_measuring(base, args)
+
+
 def _measure(args: argparse.Namespace) -> int:
-    tables = Tables(args, args.output)
+    from napari_nucleiseg.models.batch.tables import Tables
+    from napari_nucleiseg.models.recipe import RECIPE_FILE
+
+    recipe = _recipe(args)
+    how = {"suffix": args.table, "outlines": args.outlines}
+    tables = Tables(args.output, recipe, **how)
     sources = [_named(text) for text in args.images]
     if len({name for name, _ in sources}) < len(sources):
         raise ValueError(
@@ -66,6 +104,7 @@ def _measure(args: argparse.Namespace) -> int:
             complain(f"{labels}: {reason_of(e)}")
             failed += 1
     print(tables.write())
+    recipe.write(args.output / RECIPE_FILE)
     if failed:
         complain(f"{failed} of {len(files)} images failed")
     return 1 if failed else 0
@@ -133,7 +172,9 @@ def _measure_file(
     text = ""
     source = next(iter(image_files.values()), labels_file)
     try:
-        table = tables.add(name, labels, channels, source, axes=axes, monitor=monitor)
+        table = tables.measure(
+            name, labels, channels, source, axes=axes, monitor=monitor
+        )
         text = f"{len(table)} nuclei"
     finally:
         monitor.close(text)

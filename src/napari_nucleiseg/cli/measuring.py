@@ -1,20 +1,16 @@
-"""Tables of many images, which `segment --measure` and `measure` both write."""
+"""The options of measuring, which `segment --measure` and `measure` both have."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleiseg.cli.options import add_options, given_options
 from napari_nucleiseg.core.params import MeasureParams
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
     from napari_nucleiseg.core.measure.gates import Gate
+    from napari_nucleiseg.models.recipe import SavedRecipe
 
 
 def add_measure_options(sub: argparse.ArgumentParser) -> None:
@@ -22,12 +18,21 @@ def add_measure_options(sub: argparse.ArgumentParser) -> None:
     group = sub.add_argument_group("what is measured")
     group.add_argument(
         "--pixel-size",
-        type=float,
+        type=_pixel_size,
         metavar="UM",
-        help="how large a pixel is, µm (default: as each file says; else lengths are "
-        "in pixels)",
+        help="how large a pixel is, µm; or Y,X where it is not square (default: as "
+        "each file says; else lengths are in pixels)",
     )
     add_options(group, MeasureParams)
+    group.add_argument(
+        "--gate",
+        action="append",
+        type=_gate,
+        metavar="JSON",
+        help="add a column that says which nuclei lie in a gate, as a recipe holds "
+        'it: \'{"name": "large", "x": "area_um2", "low": 50}\'; several times for '
+        "several",
+    )
     group.add_argument(
         "--table",
         choices=("csv", "parquet"),
@@ -44,105 +49,34 @@ def add_measure_options(sub: argparse.ArgumentParser) -> None:
     )
 
 
-def measure_params(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the measuring options that were given, checked."""
+def with_measuring(base: SavedRecipe, args: argparse.Namespace) -> SavedRecipe:
+    """Return a recipe that measures, as it says but for the options given."""
+    asked: dict[str, Any] = {}
+    if args.pixel_size is not None:
+        asked["pixel_size"] = args.pixel_size
+    if args.gate is not None:
+        asked["gates"] = args.gate
     given = given_options(args, MeasureParams)
-    MeasureParams(**given)
-    return given
+    how = (base.measure or MeasureParams()).replace(**given)
+    return base.replace(measure=how, **asked)
 
 
-class Tables:
-    """The nuclei of the images measured so far.
+def _pixel_size(text: str) -> float | list[float]:
+    sizes = [float(part) for part in text.split(",")]
+    if len(sizes) > 2 or not all(0 < size < float("inf") for size in sizes):
+        raise argparse.ArgumentTypeError(
+            f"must be a size above 0, or two such as 0.5,0.4; received {text!r}"
+        )
+    return sizes if len(sizes) == 2 else sizes[0]
 
-    Parameters
-    ----------
-    args : argparse.Namespace
-        With the options of `add_measure_options`.
-    folder : pathlib.Path
-        Where tables and outlines are written.
-    gates : sequence of Gate
-        Each becomes a column.
-    params : dict, optional
-        How to measure; as the options say if not given.
-    """
 
-    def __init__(
-        self,
-        args: argparse.Namespace,
-        folder: Path,
-        *,
-        gates: Iterable[Gate] = (),
-        params: dict[str, Any] | None = None,
-    ) -> None:
-        self._folder, self._gates = folder, list(gates)
-        self._params = measure_params(args) if params is None else params
-        self._pixel_size = args.pixel_size
-        self._suffix, self._outlines = args.table, args.outlines
-        self._tables: list[pd.DataFrame] = []
-        self._areas: dict[str, float | None] = {}
+_pixel_size.__name__ = "float"  # for argparse to say in its error
 
-    def add(
-        self,
-        name: str,
-        labels: np.ndarray,
-        images: dict[str, Any],
-        source: Path,
-        **how: Any,
-    ) -> pd.DataFrame:
-        """Measure the nuclei of an image, and write their outlines.
 
-        Parameters
-        ----------
-        name : str
-            What the image is called in the tables.
-        labels, images
-            See `core.measure.nuclei.measure`.
-        source : pathlib.Path
-            The file that says how large a pixel is, if the options do not.
-        **how
-            For `measure`.
-        """
-        from napari_nucleiseg.core.measure.gates import add_gates
-        from napari_nucleiseg.core.measure.nuclei import area_mm2, measure, plane_names
-        from napari_nucleiseg.io.pixel_size import read_pixel_size
-        from napari_nucleiseg.io.tables import write_geojson, write_rois
+def _gate(text: str) -> Gate:
+    from napari_nucleiseg.core.measure.gates import Gate
 
-        scale = self._pixel_size or read_pixel_size(source)
-        table = measure(labels, images, scale=scale, **self._params, **how)
-        table = add_gates(table, self._gates)
-        axes = "".join(plane_names(labels.ndim - 2, how.get("axes")))
-        if "geojson" in self._outlines:
-            write_geojson(self._folder / f"{name}.geojson", labels, table, axes=axes)
-        if "roi" in self._outlines:
-            write_rois(self._folder / f"{name}_rois.zip", labels, axes=axes)
-        table.insert(0, "image", name)
-        self._tables.append(table)
-        self._areas[name] = None if scale is None else area_mm2(labels.shape, scale)
-        return table
-
-    def write(self) -> str:
-        """Write ``nuclei`` and ``images``, and return the latter as text.
-
-        Raises
-        ------
-        ValueError
-            If no image was measured.
-        """
-        import pandas as pd
-
-        from napari_nucleiseg.core.measure.summary import summarise
-        from napari_nucleiseg.io.tables import write_table
-
-        if not self._tables:
-            raise ValueError("no image was measured, so there are no tables")
-        # An empty table would make the columns of the others ones of any type.
-        full = [table for table in self._tables if len(table)] or self._tables[:1]
-        nuclei = pd.concat(full, ignore_index=True)
-        images = summarise(nuclei, self._areas, gates=[g.name for g in self._gates])
-        write_table(self._folder / f"nuclei.{self._suffix}", nuclei)
-        write_table(self._folder / f"images.{self._suffix}", images)
-        areas = [name for name in images if name.startswith("median(area")]
-        known = ["area_mm2", "nuclei_per_mm2"] if any(self._areas.values()) else []
-        shares = [name for name in images if name.startswith("share(")]
-        shown = images[["image", "nuclei", *known, *areas, *shares]]
-        return shown.to_string(index=False, na_rep="–", float_format="{:.4g}".format)
+    try:
+        return Gate.from_json(text)
+    except ValueError as e:
+        raise argparse.ArgumentTypeError(f"is no gate: {e}") from e

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import glob
-import logging
-from collections.abc import Sequence
-from os.path import realpath  # unlike Path.resolve, at ease with a loop of links
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleiseg import __version__
 from napari_nucleiseg.cli.finish import read_share, segment_to_zarr
-from napari_nucleiseg.cli.measuring import Tables, add_measure_options
+from napari_nucleiseg.cli.measuring import add_measure_options, with_measuring
 from napari_nucleiseg.cli.options import (
     add_options,
     add_size_limit,
@@ -21,13 +17,12 @@ from napari_nucleiseg.cli.options import (
 )
 from napari_nucleiseg.cli.terminal import TerminalMonitor, complain, quiet_start
 from napari_nucleiseg.core.params import MeasureParams, SegmentParams
-from napari_nucleiseg.io.atomic import make_folder, reason_of
 
 if TYPE_CHECKING:
-    from napari_nucleiseg.io.images import ImageFile
+    from napari_nucleiseg.core.monitor import Monitor, Progress
+    from napari_nucleiseg.models.batch.items import Item
+    from napari_nucleiseg.models.batch.run import Outcome
     from napari_nucleiseg.models.recipe import SavedRecipe
-
-log = logging.getLogger(__name__)
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
@@ -63,7 +58,8 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--skip-existing",
         action="store_true",
-        help="leave out images whose results are in the folder already",
+        help="leave out images whose results, made with these settings, are in the "
+        "folder already",
     )
     sub.add_argument(
         "--model", default=None, metavar="NAME|FOLDER", help="model to use"
@@ -78,6 +74,25 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         "--measure",
         action="store_true",
         help="also measure the nuclei in every channel: nuclei.csv and images.csv",
+    )
+    sub.add_argument(
+        "--condition",
+        metavar="RULE",
+        help="what the conditions of the images are told by, for a column of the "
+        "tables: 'folder' (its name); a pattern of file names such as "
+        "'{condition}_*'; or a CSV file with a column of file names or wells and one "
+        "of conditions, such as plate.csv or plate.csv:treatment",
+    )
+    sub.add_argument(
+        "--contact-sheet",
+        action="store_true",
+        help="also write contact_sheet.png: all images with their outlines",
+    )
+    sub.add_argument(
+        "--report",
+        action="store_true",
+        help="also write report.html: settings, counts by condition, plots and the "
+        "least certain images, in one file",
     )
     sub.add_argument(
         "--channel",
@@ -107,45 +122,12 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         help="also write <name>_overlay.png with the outlines (first plane of a stack)",
     )
     add_measure_options(sub)
+    sub.add_argument(
+        "--image-name",
+        metavar="NAME",
+        help="what the image is called in the names of columns, such as mean_NAME",
+    )
     sub.set_defaults(run=_segment)
-
-
-def find_inputs(inputs: Sequence[str]) -> list[Path]:
-    """Return the image files that are meant, each once.
-
-    Parameters
-    ----------
-    inputs : sequence of str
-        Files, folders and patterns. Of a folder all images are taken but labels,
-        masks and overlays.
-
-    Raises
-    ------
-    ValueError
-        If a folder or pattern holds no image, and is all there is.
-    """
-    from napari_nucleiseg.io.images import PICTURE_SUFFIXES, TIFF_SUFFIXES
-    from napari_nucleiseg.io.pair_reading import list_files
-    from napari_nucleiseg.io.pairs import LABEL_ENDINGS
-
-    found: dict[Path, None] = {}
-    for text in inputs:
-        path = Path(text)
-        if path.is_dir():
-            files = list_files(path, (*TIFF_SUFFIXES, *PICTURE_SUFFIXES))
-        elif not path.exists() and glob.has_magic(text):
-            files = sorted(x for x in map(Path, glob.glob(text, recursive=True)))  # noqa: PTH207
-        else:
-            found[path] = None
-            continue
-        endings = (*LABEL_ENDINGS, "_overlay")
-        images = [x for x in files if x.is_file() and not x.stem.endswith(endings)]
-        if not images and len(inputs) == 1:
-            raise ValueError(f"{text}: there are no images")
-        # Named as what cannot be read, when its turn comes; the others are done.
-        images = images or [path]
-        found.update(dict.fromkeys(images))
-    return list(found)
 
 
 def _recipe(args: argparse.Namespace) -> SavedRecipe:
@@ -157,47 +139,30 @@ def _recipe(args: argparse.Namespace) -> SavedRecipe:
     if given and not args.measure and args.recipe is None:
         name = next(iter(given)).replace("_", "-")
         raise ValueError(f"--{name} is of measuring: add --measure")
-    base = read_recipe(args.recipe) if args.recipe else SavedRecipe.of(DEFAULT_MODEL)
-    asked = {
+    base = read_recipe(args.recipe) if args.recipe else SavedRecipe()
+    asked: dict[str, Any] = {
         name: value
-        for name in ("axes", "channel", "series", "pixel_size")
+        for name in ("axes", "channel", "series", "image_name", "condition")
         if (value := getattr(args, name)) is not None
     }
-    if args.model:
-        asked["model"] = args.model
-        asked["model_hash"] = SavedRecipe.of(args.model).model_hash
-    measure = base.measure
-    if args.measure or measure is not None:
-        measure = (measure or MeasureParams()).replace(**given)
+    if args.model or base.model is None:
+        model = SavedRecipe.of(args.model or DEFAULT_MODEL)
+        asked |= {"model": model.model, "model_hash": model.model_hash}
     segment = base.segment.replace(**given_options(args, SegmentParams))
-    return base.replace(**asked, version=__version__, segment=segment, measure=measure)
-
-
-def _plan_outputs(inputs: Sequence[Path], folder: Path) -> dict[Path, Path | str]:
-    """Return where each input's labels go, or why they cannot."""
-    sources = {realpath(path) for path in inputs}
-    taken: dict[Path, Path] = {}
-    plan: dict[Path, Path | str] = {}
-    for path in inputs:
-        target = folder / f"{path.stem}_labels.tif"
-        if (
-            realpath(target) in sources
-            or realpath(_overlay_of(path, target)) in sources
-        ):
-            plan[path] = f"its result would overwrite the input {target.name}"
-        elif target in taken and realpath(taken[target]) != realpath(path):
-            plan[path] = f"{taken[target]} has the same name, and so the same result"
-        else:
-            taken[target] = path
-            plan[path] = target
-    return plan
+    recipe = base.replace(**asked, version=__version__, segment=segment)
+    if args.measure or base.measure is not None:
+        recipe = with_measuring(recipe, args)
+    return recipe
 
 
 def _segment(args: argparse.Namespace) -> int:
+    from napari_nucleiseg.io.inputs import find_images
+    from napari_nucleiseg.models.batch.items import plan_files
+    from napari_nucleiseg.models.batch.run import Batch, Wanted
     from napari_nucleiseg.models.predictor import load_model
-    from napari_nucleiseg.models.recipe import RECIPE_FILE
 
     recipe = _recipe(args)
+    assert recipe.model is not None
     with quiet_start():
         load_model(recipe.model)
     if args.output.suffix == ".zarr":
@@ -205,137 +170,76 @@ def _segment(args: argparse.Namespace) -> int:
             complain("--measure is not for an --output that ends in .zarr")
             return 2
         args.inputs = [Path(text) for text in args.inputs]
-        for name in ("axes", "channel", "series"):
-            setattr(args, name, getattr(recipe, name))
-        return segment_to_zarr(args, recipe.segment, recipe.model)
+        return segment_to_zarr(args, recipe)
     if args.blocks:
         complain("--blocks needs an --output that ends in .zarr")
         return 2
-    inputs = find_inputs(args.inputs)
-    make_folder(args.output)
-    tables = None
-    if recipe.measure is not None:
-        args.pixel_size = recipe.pixel_size
-        how = recipe.measure.model_dump()
-        tables = Tables(args, args.output, gates=recipe.gates, params=how)
-    failed = skipped = nuclei = 0
-    for path, target in _plan_outputs(inputs, args.output).items():
-        try:
-            if isinstance(target, str):
-                raise ValueError(target)
-            if args.skip_existing and _is_done(path, target, args.overlay):
-                skipped += 1
-                if tables is not None:
-                    _measure_again(path, target, recipe, tables, args)
-                continue
-            nuclei += _segment_file(path, target, recipe, tables, args)
-        # Whatever becomes of one image, the others are done.
-        except Exception as e:
-            log.debug("%s failed", path, exc_info=True)
-            complain(f"{path}: {reason_of(e)}")
-            failed += 1
-    done = len(inputs) - failed - skipped
-    if done:
-        recipe.write(args.output / RECIPE_FILE)
-    if tables is not None and done + skipped:
-        print(tables.write())
-    print(f"{nuclei} nuclei in {done} image{'s' * (done != 1)}: {args.output}")
+    items = plan_files(
+        find_images(args.inputs), args.output, condition=recipe.condition
+    )
+    wanted = Wanted(
+        overlay=args.overlay,
+        sheet=args.contact_sheet,
+        report=args.report,
+        suffix=args.table,
+        outlines=args.outlines,
+        max_megapixels=args.max_megapixels,
+    )
+    batch = Batch(items, args.output, recipe, wanted)
+    found = batch.run(_Terminal(), again=not args.skip_existing)
+    if batch.summary:
+        print(batch.summary)
+    done = [outcome for outcome in found if outcome.state == "done"]
+    nuclei = sum(outcome.nuclei for outcome in done)
+    images = f"{len(done)} image{'s' * (len(done) != 1)}"
+    print(f"{nuclei} nuclei in {images}: {args.output}")
+    skipped = sum(outcome.state == "skipped" for outcome in found)
+    failed = sum(outcome.state == "failed" for outcome in found)
     if skipped:
-        complain(f"{skipped} of {len(inputs)} images skipped: they were done")
+        complain(f"{skipped} of {len(items)} images skipped: they were done")
     if failed:
-        complain(f"{failed} of {len(inputs)} images failed")
+        complain(f"{failed} of {len(items)} images failed")
     return 1 if failed else 0
 
 
-def _overlay_of(path: Path, target: Path) -> Path:
-    return target.with_name(f"{path.stem}_overlay.png")
+class _Terminal:
+    """Follows a batch: a bar for each image, and what is wrong with it."""
+
+    _monitor: _LateMonitor | None = None
+
+    def begin(self, item: Item) -> Monitor:
+        """Return what shows the bar."""
+        self._monitor = _LateMonitor(Path(item.title).name)
+        return self._monitor
+
+    def end(self, outcome: Outcome) -> None:
+        """End the bar, and complain of what there is to complain of."""
+        if self._monitor is not None:
+            entry = outcome.entry
+            self._monitor.close(entry.summary if entry is not None else "")
+            self._monitor = None
+        for text in outcome.complaints if outcome.state != "skipped" else ():
+            complain(f"{outcome.item.title}: {text}")
 
 
-def _is_done(path: Path, target: Path, overlay: bool) -> bool:
-    """Return whether an image's results are there; each was written whole."""
-    return target.is_file() and not (
-        overlay and not _overlay_of(path, target).is_file()
-    )
+class _LateMonitor:
+    """A bar that is drawn once there is something to be seen: not for a broken file."""
 
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._bar: TerminalMonitor | None = None
 
-def _read(path: Path, recipe: SavedRecipe, args: argparse.Namespace) -> ImageFile:
-    from napari_nucleiseg.io.images import read_image
+    def report(self, progress: Progress) -> None:
+        """Move the bar."""
+        if self._bar is None:
+            self._bar = TerminalMonitor(self._title)
+        self._bar.report(progress)
 
-    found = read_image(
-        path, series=recipe.series or 0, max_megapixels=args.max_megapixels
-    )
-    if found.series > 1 and recipe.series is None:
-        complain(f"{path}: has {found.series} series; using 0 (--series chooses)")
-    return found
+    def should_stop(self) -> bool:
+        """Never: Ctrl-C raises KeyboardInterrupt."""
+        return False
 
-
-def _segment_file(
-    path: Path,
-    target: Path,
-    recipe: SavedRecipe,
-    tables: Tables | None,
-    args: argparse.Namespace,
-) -> int:
-    """Write an image's labels, add it to the tables, and return the count of nuclei."""
-    from napari_nucleiseg.core.segment.planes import to_planes
-    from napari_nucleiseg.io.images import write_labels, write_overlay
-    from napari_nucleiseg.models.segmenting import segment
-
-    found = _read(path, recipe, args)
-    how: dict[str, Any] = {"axes": recipe.axes or found.axes, "channel": recipe.channel}
-    monitor = TerminalMonitor(path.name)
-    text = ""
-    try:
-        result = segment(
-            found.data,
-            recipe.model,
-            **recipe.segment.model_dump(),
-            **how,
-            monitor=monitor,
-        )
-        write_labels(target, result.labels)
-        if args.overlay:
-            planes, _ = to_planes(found.data, **how)
-            first = result.labels.reshape(-1, *result.labels.shape[-2:])[0]
-            write_overlay(_overlay_of(path, target), planes[0], first)
-        if tables is not None:
-            tables.add(
-                path.stem,
-                result.labels,
-                _channels(found, result.labels.shape, result.axes),
-                path,
-                axes=result.axes,
-                confidence=result.confidence,
-                monitor=monitor,
-            )
-        text = f"{result.summary}, diameter {result.diameter:.0f} px"
-    finally:
-        monitor.close(text)
-    for warning in result.warnings:
-        complain(f"{path}: {warning}")
-    return result.count
-
-
-def _measure_again(
-    path: Path,
-    target: Path,
-    recipe: SavedRecipe,
-    tables: Tables,
-    args: argparse.Namespace,
-) -> None:
-    """Add an image that was done before to the tables; its confidence is not known."""
-    from napari_nucleiseg.core.labels.annotations import to_labels
-    from napari_nucleiseg.io.pair_reading import read_labels
-
-    found = _read(path, recipe, args)
-    limit = args.max_megapixels
-    labels = to_labels(read_labels(target, max_megapixels=limit), target.name)
-    axes = recipe.axes or found.axes
-    channels = _channels(found, labels.shape, axes)
-    tables.add(path.stem, labels, channels, path, axes=axes, confidence={})
-
-
-def _channels(found: ImageFile, shape: tuple[int, ...], axes: str) -> dict[str, Any]:
-    from napari_nucleiseg.core.measure.channels import split_channels
-
-    return split_channels(found.data, shape, axes=axes)
+    def close(self, text: str) -> None:
+        """End the bar, if there is one."""
+        if self._bar is not None:
+            self._bar.close(text)

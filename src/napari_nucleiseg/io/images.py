@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_nucleiseg.core.segment.planes import check_axes
 from napari_nucleiseg.io import MAX_MEGAPIXELS
-from napari_nucleiseg.io.atomic import reason_of, write_whole
+from napari_nucleiseg.io.atomic import make_folder, reason_of, write_whole
 from napari_nucleiseg.io.decoding import BadImageFile, decode_picture, decode_tiff
 
 TIFF_SUFFIXES = (".tif", ".tiff")
@@ -177,6 +177,10 @@ def write_labels(path: Path, labels: np.ndarray) -> None:
     )
 
 
+#: The longer side of a small picture, pixels.
+THUMBNAIL = 400
+
+
 def write_overlay(path: Path, image: np.ndarray, labels: np.ndarray) -> None:
     """Write a PNG of the image with the nuclei's outlines on it.
 
@@ -189,16 +193,45 @@ def write_overlay(path: Path, image: np.ndarray, labels: np.ndarray) -> None:
     labels : numpy.ndarray
         ``(y, x)`` int32.
     """
+    _write_outlined(path, _picture_of(image), labels, grey=image.shape[-1] == 1)
+
+
+def write_thumbnail(path: Path, image: np.ndarray, labels: np.ndarray) -> None:
+    """Write a small PNG with outlines that can be seen; `THUMBNAIL` pixels at most.
+
+    Parameters
+    ----------
+    path, image, labels
+        See `write_overlay`.
+    """
+    from PIL import Image
+
+    picture = Image.fromarray(_picture_of(image))
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    # Of the labels, the pixels in the middle of those of the small picture.
+    rows, columns = (
+        ((np.arange(small) + 0.5) * large / small).astype(int)
+        for small, large in zip(picture.size[::-1], labels.shape, strict=True)
+    )
+    make_folder(path.parent)
+    small = labels[np.ix_(rows, columns)]
+    _write_outlined(path, np.array(picture), small, grey=image.shape[-1] == 1)
+
+
+def _picture_of(image: np.ndarray) -> np.ndarray:
+    """Return a plane as ``(y, x, 3)`` uint8, in the contrast that the network sees."""
+    from napari_nucleiseg.core.segment.image import match_channels, normalise
+
+    picture = match_channels(normalise(image), 3)
+    return (picture * 255 + 0.5).astype(np.uint8)
+
+
+def _write_outlined(
+    path: Path, picture: np.ndarray, labels: np.ndarray, *, grey: bool
+) -> None:
     from PIL import Image
     from skimage.segmentation import find_boundaries
 
-    from napari_nucleiseg.core.segment.image import (
-        match_channels,
-        normalise,
-    )
-
-    picture = match_channels(normalise(image), 3).copy()
-    colour = (1.0, 0.85, 0.1) if image.shape[-1] == 1 else (0.1, 0.9, 0.2)
+    colour = (255, 217, 26) if grey else (26, 230, 51)
     picture[find_boundaries(labels, mode="inner")] = colour
-    pixels = (picture * 255 + 0.5).astype(np.uint8)
-    write_whole(path, lambda fresh: Image.fromarray(pixels).save(fresh))
+    write_whole(path, lambda fresh: Image.fromarray(picture).save(fresh))

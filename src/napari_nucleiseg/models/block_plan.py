@@ -58,6 +58,8 @@ class BlockPlan(Record):
         Size of a pixel along axes, and its units.
     warnings : list of str
         Why the image may have been read wrongly.
+    recipe : dict or None
+        What asks for the same; see `models.recipe`.
     """
 
     image: str
@@ -77,6 +79,7 @@ class BlockPlan(Record):
     pixel: dict[str, float]
     units: dict[str, str]
     warnings: list[str]
+    recipe: JsonTable | None = None
 
     @property
     def stack(self) -> tuple[int, ...]:

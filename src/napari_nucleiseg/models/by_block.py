@@ -47,6 +47,7 @@ from napari_nucleiseg.io.label_zarr import (
 from napari_nucleiseg.io.lazy_images import LazyImage
 from napari_nucleiseg.models.block_plan import BlockPlan, hash_image, hash_pixels
 from napari_nucleiseg.models.predictor import LitePredictor
+from napari_nucleiseg.models.recipe import SavedRecipe
 
 #: So many blocks are done at once at most: while the network runs for one, which it
 #: does on all processors, the nuclei of others are separated, each on one.
@@ -178,6 +179,9 @@ def segment_blocks(
             pixel=dict(image.scale),
             units=dict(image.units),
             warnings=list(warn_of(reading, runner.contrasts, scale, wanted, diameter)),
+            recipe=SavedRecipe.of_model(
+                predictor.model, axes=axes, channel=channel, segment=params
+            ).model_dump(),
         )
         # Of shares that begin at once, all go by the plan of the first one.
         plan = BlockPlan.from_json(files.begin(plan.model_dump_json()))

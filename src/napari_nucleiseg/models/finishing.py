@@ -39,6 +39,7 @@ from napari_nucleiseg.io.label_zarr import (
     write_table,
 )
 from napari_nucleiseg.models.block_plan import BlockPlan
+from napari_nucleiseg.models.recipe import RECIPE_FILE, SavedRecipe
 
 if TYPE_CHECKING:
     import zarr
@@ -117,6 +118,7 @@ def finish(
         table_path,
         {name: np.concatenate([table[name] for table in tables]) for name in tables[0]},
     )
+    _write_recipe(plan, result)
     if result.exists():
         result.rename(files.folder / f"former-{fresh.name}")
     fresh.rename(result)
@@ -189,6 +191,7 @@ def finish_region(
         name: np.concatenate([part[name] for part in tables]) for name in tables[-1]
     }
     write_table(table_path, table)
+    _write_recipe(plan, result)
     if fresh is not None:
         fresh.rename(result)
     files.tidy()
@@ -216,6 +219,13 @@ def _read_plan(files: BlockFiles) -> BlockPlan:
     return BlockPlan.from_json(text)
 
 
+def _write_recipe(plan: BlockPlan, result: Path) -> None:
+    """Write what made the labels beside them: ``<name>.recipe.json``."""
+    if plan.recipe is not None:
+        path = result.with_suffix(f".{RECIPE_FILE}")
+        SavedRecipe(**plan.recipe).write(path)
+
+
 def _create(plan: BlockPlan, path: Path) -> list[zarr.Array]:
     return create_labels(
         path,
@@ -224,7 +234,9 @@ def _create(plan: BlockPlan, path: Path) -> list[zarr.Array]:
         block=plan.block,
         scale=plan.pixel,
         units=plan.units,
-        record=plan.model_dump(exclude={"pixel", "units", "label_axes", "state"}),
+        record=plan.model_dump(
+            exclude={"pixel", "units", "label_axes", "state", "recipe"}
+        ),
     )
 
 

@@ -49,6 +49,14 @@ class Gate(Record):
             raise ValueError("A range needs a least or a largest value.")
         return self
 
+    def in_words(self) -> str:
+        """Return which nuclei are positive, for a reader."""
+        if self.y is not None:
+            return f"{self.x} and {self.y} in an area of {len(self.corners)} corners"
+        low = "" if self.low is None else f"{self.low:.4g} ≤ "
+        high = "" if self.high is None else f" ≤ {self.high:.4g}"
+        return f"{low}{self.x}{high}"
+
     def positive(self, table: pd.DataFrame) -> np.ndarray:
         """Return which rows are positive, ``(n,)`` bool; NaN is not.
 

@@ -15,6 +15,7 @@ def summarise(
     *,
     columns: Sequence[str] | None = None,
     gates: Sequence[str] = (),
+    conditions: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Summarise the nuclei of each image.
 
@@ -29,13 +30,15 @@ def summarise(
         given.
     gates : sequence of str
         Columns that are true or false, whose share of true ones to give.
+    conditions : mapping of str to str, optional
+        Each image's condition, for a column ``condition``.
 
     Returns
     -------
     pandas.DataFrame
         ``image``, ``nuclei``, ``area_mm2`` and ``nuclei_per_mm2`` (NaN where the area
         is unknown), ``mean(area_um2)``, ``median(area_um2)`` and so on, and
-        ``share(gate)``. The condition of its nuclei, where they have one.
+        ``share(gate)``.
 
     Raises
     ------
@@ -55,8 +58,8 @@ def summarise(
     for image, area in images.items():
         of_image = groups.get(image, nuclei.iloc[:0])
         row: dict[str, Any] = {"image": image}
-        if "condition" in nuclei:
-            row["condition"] = of_image["condition"].iloc[0] if len(of_image) else ""
+        if conditions is not None:
+            row["condition"] = conditions.get(image, "")
         row["nuclei"] = len(of_image)
         row["area_mm2"] = float("nan") if area is None else area
         row["nuclei_per_mm2"] = row["nuclei"] / row["area_mm2"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,10 @@ from napari_nucleiseg.core.monitor import Monitor
 from napari_nucleiseg.core.params import MeasureParams
 from napari_nucleiseg.core.record import Record
 from napari_nucleiseg.core.segment.planes import from_image_axes
+from napari_nucleiseg.io.pixel_size import read_pixel_size
 from napari_nucleiseg.widgets.measure.painting import data_axes
+from napari_nucleiseg.widgets.measure.recipe import Asked, made_by
+from napari_nucleiseg.widgets.segment.edits import watch_of
 from napari_nucleiseg.widgets.shared.controls import LayerBox, NarrowBox
 from napari_nucleiseg.widgets.shared.layers import (
     ERRORS_OF,
@@ -42,8 +46,8 @@ class PixelSize(Record):
         ge=1e-4,
         le=10_000,
         title="Pixel size",
-        description="How large a pixel is. Auto is the scale of the labels layer; "
-        "without one, lengths are in pixels.",
+        description="How large a pixel is. Auto is the scale of the labels layer, else "
+        "what the image's file says; without either, lengths are in pixels.",
         json_schema_extra={"unit": "µm", "start": 1.0},
     )
 
@@ -62,12 +66,15 @@ class Measured:
         Size of a pixel along y and x, µm.
     shape : tuple of int
         ``(…, y, x)`` of the labels.
+    asked : Asked
+        How it was made.
     """
 
     layer: Labels
     table: pd.DataFrame
     scale: tuple[float, float] | None
     shape: tuple[int, ...]
+    asked: Asked
 
 
 class MeasureForm(Container):
@@ -183,14 +190,13 @@ def prepare(
     shape = tuple(labels.shape)
     letters = "".join(x for x in axes if x not in "CYX") + "YX"
     images = [(x.name, full_data(x), layer_axes(x)) for x in form.images.value]
-    scale = pixel_size(layer) if size is None else (size, size)
-    features = layer.features
-    confidence = None
-    if {"index", "confidence"} <= set(features):
-        known = features.dropna(subset=["confidence"])
-        confidence = dict(
-            zip(known["index"].astype(int), known["confidence"], strict=True)
-        )
+    scale = _scale_of(form, layer) if size is None else (size, size)
+    confidence = _confidence_of(layer)
+    asked = Asked(layer, tuple(form.images.value), made_by(layer))
+    name = form.images.value[0].name if asked.whole else ""
+    pixel: Any = scale and (scale[0] if scale[0] == scale[1] else list(scale))
+    recipe = asked.recipe.replace(pixel_size=pixel, image_name=name, measure=params)
+    asked = replace(asked, recipe=recipe)
     regions, names = _regions_of(form.regions.value, layer, shape)
 
     def work(monitor: Monitor) -> Measured:
@@ -208,9 +214,33 @@ def prepare(
             monitor=monitor,
             **params.model_dump(),
         )
-        return Measured(layer, table, scale, shape)
+        return Measured(layer, table, scale, shape, asked)
 
     return layer, work
+
+
+def _scale_of(form: MeasureForm, layer: Labels) -> tuple[float, float] | None:
+    """Return the size of a pixel, as the layer or the file of its image says, µm."""
+    own = pixel_size(layer)
+    if own is not None:
+        return own
+    made_from = layer.metadata.get(RECORD, {}).get("image_id")
+    images = [x for x in form.images.value if x.unique_id == made_from]
+    path = images[0].source.path if images else None
+    return read_pixel_size(Path(path)) if path else None
+
+
+def _confidence_of(layer: Labels) -> dict[int, float] | None:
+    """Return the confidence by label, as exact as it is known; None if it is not."""
+    watch = watch_of(layer)
+    features = layer.features
+    if watch is not None:
+        watch.update()
+        features = watch.table.table()
+    if not {"index", "confidence"} <= set(features):
+        return None
+    known = features.dropna(subset=["confidence"])
+    return dict(zip(known["index"].astype(int), known["confidence"], strict=True))
 
 
 def _regions_of(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -367,7 +368,7 @@ class NucleiPanel(QWidget):
             self._own_doing = False
         self._checksum = _checksum(layer)
         table = measured.table[~chosen].reset_index(drop=True)
-        self.measured = Measured(layer, table, measured.scale, measured.shape)
+        self.measured = replace(measured, table=table)
         self._show_table(None)
         self.line.setText(f"{int(chosen.sum()):,} nuclei deleted.")
 

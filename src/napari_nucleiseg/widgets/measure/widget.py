@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_nucleiseg.core.measure.gates import Gate
 from napari_nucleiseg.core.measure.nuclei import area_mm2
 from napari_nucleiseg.core.params import MeasureParams
+from napari_nucleiseg.models.recipe import SavedRecipe
 from napari_nucleiseg.widgets.measure.form import (
     Measured,
     MeasureForm,
@@ -13,9 +15,11 @@ from napari_nucleiseg.widgets.measure.form import (
     prepare,
 )
 from napari_nucleiseg.widgets.measure.panel import NucleiPanel
+from napari_nucleiseg.widgets.measure.recipe import Asked
 from napari_nucleiseg.widgets.shared.controls import MessageLine
 from napari_nucleiseg.widgets.shared.job_shell import JobShell
 from napari_nucleiseg.widgets.shared.param_form import ParamForm
+from napari_nucleiseg.widgets.shared.recipe_button import RecipeButton
 
 if TYPE_CHECKING:
     import napari
@@ -41,6 +45,16 @@ class MeasureWidget(JobShell):
         self.form = ParamForm(MeasureParams)
         self.size_form = ParamForm(PixelSize)
         self.reason_line = MessageLine("reason_line")
+        #: Of a recipe that was loaded; the next table has them.
+        self._gates: list[Gate] | None = None
+        self.recipe_button = RecipeButton(
+            recipe=lambda: self._asked().with_gates(self._panel().gates),
+            command=lambda: self._asked().as_command(self._panel().gates),
+            python=lambda: self._asked().as_python(self._panel().gates),
+            load=self._take_recipe,
+            say=self._say,
+            note=lambda: self._asked().note,
+        )
         self.fill(
             (
                 self.inputs,
@@ -50,6 +64,7 @@ class MeasureWidget(JobShell):
                 self.reason_line,
                 self.progress,
                 self.result_line,
+                self.recipe_button,
             )
         )
         active = self.viewer.layers.selection.events.active
@@ -90,6 +105,46 @@ class MeasureWidget(JobShell):
         layer, work = prepare(self.inputs, params, size)
         self._start(work, self._show, layers=(layer,))
 
+    def _panel(self) -> NucleiPanel:
+        """Return the panel with the table.
+
+        Raises
+        ------
+        ValueError
+            If nothing is measured.
+        """
+        if self.panel is None or self.panel.is_gone or self.panel.measured is None:
+            raise ValueError("Press Measure first: there is no table yet.")
+        return self.panel
+
+    def _asked(self) -> Asked:
+        measured = self._panel().measured
+        assert measured is not None
+        return measured.asked
+
+    def settings(self) -> SavedRecipe:
+        """Return how the form says to measure, with the gates that there are."""
+        gates = self._gates or []
+        if self.panel is not None and not self.panel.is_gone and self._gates is None:
+            gates = self.panel.gates
+        return SavedRecipe(
+            pixel_size=self.size_form.values()["pixel_size"],
+            measure=MeasureParams(**self.form.values()),
+            gates=gates,
+        )
+
+    def _take_recipe(self, recipe: SavedRecipe) -> str:
+        """Take over what a recipe says of measuring."""
+        if recipe.measure is None:
+            raise ValueError("This recipe measures nothing. Nothing was changed.")
+        self.form.set_values(recipe.measure.model_dump())
+        size = recipe.pixel_size
+        self.size_form.set_values(
+            {"pixel_size": None if isinstance(size, list) else size}
+        )
+        self._gates = recipe.gates
+        return "Settings loaded. Press Measure to use them."
+
     def _show(self, measured: Measured) -> None:
         count = len(measured.table)
         text = f"{count} {'nucleus' if count == 1 else 'nuclei'} measured"
@@ -101,7 +156,10 @@ class MeasureWidget(JobShell):
         else:
             text += ". The labels have no scale, so lengths are in pixels."
         self._say(text)
-        self._open_panel().show_measured(measured)
+        panel = self._open_panel()
+        if self._gates is not None:
+            panel.gates, self._gates = self._gates, None
+        panel.show_measured(measured)
 
     def _open_panel(self) -> NucleiPanel:
         """Return the panel under the viewer; a new one if it was closed."""

@@ -11,6 +11,7 @@ from napari.layers import Image, Labels, Layer
 from psygnal import Signal
 
 from napari_nucleiseg.core.params import SegmentParams
+from napari_nucleiseg.models.recipe import SavedRecipe
 from napari_nucleiseg.models.registry import Model, list_models
 from napari_nucleiseg.widgets.shared.axes import AxesEdit
 from napari_nucleiseg.widgets.shared.controls import LayerBox, NarrowBox
@@ -186,6 +187,53 @@ class SegmentForm(Container):
             own = model.card.thresholds.model_dump()
             self._set_values(own | {"diameter": None, "accurate": False})
             self._values_set = self._values()
+
+    def take(self, recipe: SavedRecipe) -> str:
+        """Take the model and values of a recipe, and its channel if the image has it.
+
+        Returns
+        -------
+        str
+            What could not be taken; empty if everything was.
+
+        Raises
+        ------
+        ValueError
+            If its model is not in the list.
+        """
+        names = {model.card.name: model for model in list_models()}
+        if recipe.model is not None:
+            if recipe.model not in names:
+                raise ValueError(
+                    f"The recipe needs the model {recipe.model}, which is not in the "
+                    f"list: {', '.join(names)}. Nothing was changed."
+                )
+            self.refresh_models()
+            self.model.value = names[recipe.model]
+        self.reset_values()
+        given = {name: x for name, x in recipe.segment if x is not None}
+        self._set_values(given)
+        return self._take_channel(recipe)
+
+    def _take_channel(self, recipe: SavedRecipe) -> str:
+        if self.chosen_layer() is None or (
+            recipe.axes is None and recipe.channel is None
+        ):
+            return ""
+        before = self.axes.value
+        if recipe.axes is not None:
+            self.axes.value = recipe.axes
+        for choice in self.channel.choices:
+            alike = recipe.axes in (None, choice.axes)
+            if alike and choice.channel == recipe.channel:
+                self.channel.value = choice
+                return ""
+        self.axes.value = before
+        channel = "" if recipe.channel is None else f", channel {recipe.channel}"
+        return (
+            f"This image has not the recipe's axes {recipe.axes or '–'}{channel}: "
+            "choose its channel."
+        )
 
     def _set_values(self, values: dict[str, Any]) -> None:
         for form in (self.values_form, self.more_form):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import weakref
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from napari_nucleiseg.core.segment.result import (
     relabel,
     resolve_settings,
 )
+from napari_nucleiseg.models.recipe import SavedRecipe, own_left_out
 from napari_nucleiseg.models.registry import Model
 from napari_nucleiseg.widgets.segment.edits import EditedTable
 from napari_nucleiseg.widgets.shared.controls import quoted
@@ -57,6 +59,16 @@ class Run:
     model: Model
     started: float = field(default_factory=time.monotonic)
 
+    @functools.cached_property
+    def recipe(self) -> SavedRecipe:
+        """What asks for this run, through any door."""
+        return SavedRecipe.of_model(
+            self.model,
+            axes=self.choice.axes,
+            channel=self.choice.channel,
+            segment=own_left_out(self.params, self.model.card.thresholds),
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Found:
@@ -87,6 +99,13 @@ class Found:
         """Approximate memory use, bytes."""
         maps = sum(plane.maps.nbytes for plane in self.result.planes)
         return maps + self.result.labels.nbytes + self.intensity.nbytes
+
+    @property
+    def recipe(self) -> SavedRecipe:
+        """What made these labels."""
+        asked = self.result.params.replace(diameter=self.run.params.diameter)
+        own = own_left_out(asked, self.result.model_settings)
+        return self.run.recipe.replace(segment=own)
 
     def editable(self) -> EditedTable:
         """Return the table of these labels, which follows edits."""

@@ -18,6 +18,7 @@ from napari_nucleiseg.core.params import SegmentParams
 from napari_nucleiseg.core.segment.planes import to_image_axes
 from napari_nucleiseg.models.card import CARD_FILE
 from napari_nucleiseg.models.predictor import load_model
+from napari_nucleiseg.models.recipe import SavedRecipe
 from napari_nucleiseg.models.registry import Model
 from napari_nucleiseg.widgets.segment import run as runs
 from napari_nucleiseg.widgets.segment.corrector import replace_labels
@@ -41,6 +42,11 @@ from napari_nucleiseg.widgets.shared.controls import (
     quoted,
 )
 from napari_nucleiseg.widgets.shared.job_shell import JobShell
+from napari_nucleiseg.widgets.shared.recipe_button import (
+    RecipeButton,
+    file_of,
+    lines_for,
+)
 
 if TYPE_CHECKING:
     import napari
@@ -88,6 +94,14 @@ class SegmentWidget(JobShell):
             "Auto."
         )
         self.advanced = QCollapsible("Advanced", expandedIcon="▾", collapsedIcon="▸")
+        self.recipe_button = RecipeButton(
+            recipe=self.recipe,
+            command=self._as_command,
+            python=self._as_python,
+            load=self._take_recipe,
+            say=self._say,
+            note=self._not_in_recipe,
+        )
         self.review = ReviewPanel(self.viewer)
         self._settle = one_shot(self, SETTLE_MS, self._relabel)
 
@@ -107,6 +121,7 @@ class SegmentWidget(JobShell):
                 self.run_button,
                 self.progress,
                 self.result_line,
+                self.recipe_button,
                 self.review,
             ),
             self.more_form,
@@ -273,7 +288,7 @@ class SegmentWidget(JobShell):
                 shown(table.table()),
                 labels=table.labels,
                 into=layer,
-                record=result.record(),
+                record={**result.record(), "recipe": found.recipe.model_dump()},
             )
             watch_edits(self.viewer, layer, table)
         runs.keep(image, found, layer, len(table.by_hand()))
@@ -305,6 +320,48 @@ class SegmentWidget(JobShell):
         layer.features = shown(table.table())
         runs.keep(image, kept.found, layer)
         self._show_state()
+
+    # ---- recipes --------------------------------------------------------------------
+
+    def recipe(self) -> SavedRecipe:
+        """Return what made the labels that are shown; else what the form asks for.
+
+        Raises
+        ------
+        ValueError
+            If there is no model, or a value is outside its limits.
+        """
+        image = self.chosen_layer()
+        kept = None if image is None else self.state.kept(image)
+        if kept is not None:
+            return kept.found.recipe
+        if self.chosen_model() is None:
+            raise ValueError(NO_MODEL)
+        recipe = self.state.as_asked().recipe
+        return recipe if image is not None else recipe.replace(axes=None)
+
+    def _as_command(self) -> str:
+        image = self.chosen_layer()
+        if image is None:
+            raise ValueError(self.why_not())
+        return self.recipe().as_command([str(file_of(image))], "labels")
+
+    def _as_python(self) -> str:
+        image = self.chosen_layer()
+        if image is None:
+            raise ValueError(self.why_not())
+        return lines_for(self.recipe(), image)
+
+    def _not_in_recipe(self) -> str:
+        image = self.chosen_layer()
+        layer = None if image is None else watched_labels(self.viewer, image)
+        watch = None if layer is None else watch_of(layer)
+        edited = watch is not None and watch.update()
+        return " The corrections made by hand are not in it." if edited else ""
+
+    def _take_recipe(self, recipe: SavedRecipe) -> str:
+        missing = self.inputs.take(recipe)
+        return missing or "Settings loaded. Press Segment to use them."
 
     # ---- sliders that answer at once ------------------------------------------------
 
