@@ -3,12 +3,16 @@
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/screenshots.py [PART …]
 
 Each step is what a user does, in a real napari window; nothing is drawn by hand. Parts
-are segment, confidence, correct, score and train; all of them if none is named. The
-training is a real one, too short to be a good one: only to show what it looks like.
+are segment, confidence, correct, score, train, link and batch; all of them if none is
+named. The training is a real one, too short to be a good one: only to show what it
+looks like.
 """
 
 import argparse
+import base64
 import os
+import re
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,6 +21,7 @@ from typing import Any
 
 import napari
 import numpy as np
+import tifffile
 from PIL import Image
 from qtpy.QtWidgets import QApplication, QWidget
 
@@ -27,6 +32,12 @@ OUT = Path(__file__).parent / "images"
 
 #: The widgets, as napari's menu calls them.
 TRAIN, SCORE, LINK = "Train a nuclei model", "Score nuclei labels", "Link nuclei"
+BATCH = "Segment a folder"
+
+#: The small experiment of the walk-through: conditions, the samples that their fields
+#: are cut from, and the fields' corners and side, pixels.
+CONDITIONS = {"control": "small", "treated": "large"}
+CORNERS, SIDE = ((0, 0), (0, 128), (128, 0), (128, 128)), 128
 
 #: A training of a minute or two on two cores.
 SHORT = {"steps_per_epoch": 8, "batch_size": 4, "patch_size": 128}
@@ -210,6 +221,43 @@ def shoot_link() -> None:
     viewer.close()
 
 
+def make_experiment(folder: Path) -> None:
+    """Write the files of the small experiment, as the walk-through does."""
+    for condition, sample in CONDITIONS.items():
+        image = load_sample(sample).image
+        (folder / condition).mkdir(parents=True)
+        for field, (y, x) in enumerate(CORNERS):
+            part = image[y : y + SIDE, x : x + SIDE]
+            tifffile.imwrite(folder / condition / f"field{field}.tif", part)
+
+
+def shoot_batch() -> None:
+    """Do a small experiment: two conditions, four fields each."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "experiment"
+        make_experiment(folder)
+        viewer = open_napari()
+        widget = dock(viewer, BATCH)
+        widget.form.folder.value = folder
+        widget.form.pattern.value = "**/*.tif"
+        widget.form.conditions.value = "folder"
+        pump(0.5)
+        wait_until(lambda: not widget.is_running, "Listing")
+        shoot(viewer, "10-batch-before")
+        widget.run_button.click()
+        wait_until(lambda: not widget.is_running, "The batch")
+        widget.panel.view.selectRow(5)
+        widget.panel.open_button.click()
+        viewer.layers[-1].contour = 2
+        shoot(viewer, "10-batch-after")
+        viewer.close()
+        shutil.copy(folder / "nuclei" / "contact_sheet.png", OUT / "10-sheet.png")
+        page = (folder / "nuclei" / "report.html").read_text(encoding="utf-8")
+        pictures = re.findall(r"data:image/png;base64,([^\"]+)", page)
+        for name, picture in zip(("count", "area"), pictures, strict=False):
+            (OUT / f"10-plot-{name}.png").write_bytes(base64.b64decode(picture))
+
+
 PARTS = {
     "segment": shoot_segment,
     "confidence": shoot_confidence,
@@ -217,6 +265,7 @@ PARTS = {
     "score": shoot_score,
     "train": shoot_train,
     "link": shoot_link,
+    "batch": shoot_batch,
 }
 
 

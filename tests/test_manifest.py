@@ -65,6 +65,7 @@ def test_every_widget_can_be_made_and_is_in_a_menu(manifest):
         "Train a nuclei model",
         "Score nuclei labels",
         "Measure nuclei",
+        "Segment a folder",
         "Link nuclei",
     }
     listed = {entry.command for menu in contributions.menus.values() for entry in menu}

@@ -76,6 +76,8 @@ def decode_tiff(
 
     with tifffile.TiffFile(path) as tiff:
         found = tiff.series
+        if not found:
+            raise BadImageFile("is not a readable image (it holds no pages)")
         if not 0 <= series < len(found):
             raise BadImageFile(
                 f"holds {len(found)} series of images, number 0 to {len(found) - 1}; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -69,7 +70,7 @@ def write_report(path: Path, batch: Batch) -> None:
     measured = batch.recipe.measure is not None
     nuclei, images = batch.tables.collect() if measured else (None, None)
     parts = [
-        f"<h1>Nuclei in {_escaped(batch.folder.absolute().name)}</h1>",
+        f"<h1>Nuclei: {_escaped('/'.join(batch.folder.absolute().parts[-2:]))}</h1>",
         f"<p>{_sentence(batch, there)}</p>",
         "<h2>By condition</h2>",
         _by_condition(there, images),
@@ -136,7 +137,9 @@ def _figure(column: str, value: float) -> str:
 def _spoken(column: str) -> str:
     if column == "nuclei_per_mm2":
         return "nuclei per mm²"
-    return column.replace("_um2", " µm²").replace("_px2", " px²")
+    for name, unit in (("_um2", ", µm²"), ("_px2", ", px²")):
+        column = column.replace(name, unit)
+    return re.sub(r"^(\w+)\(([^)]*)\)$", r"\1 \2", column).replace("_", " ")
 
 
 def _grouped(there: Sequence[Outcome]) -> list[tuple[str, list[Outcome]]]:
@@ -193,7 +196,7 @@ def _box_plot(title: str, groups: dict[str, np.ndarray]) -> bytes:
         )  # fmt: skip
         some = rng.permutation(values)[:_POINTS]
         beside = place + rng.uniform(-0.22, 0.22, len(some))
-        axes.plot(beside, some, ".", ms=4, color=_COLOUR, alpha=0.45, mew=0, zorder=0)
+        axes.plot(beside, some, ".", ms=6, color=_COLOUR, alpha=0.45, mew=0, zorder=0)
     names = ["all images"] if list(groups) == [_NO_CONDITION] else list(groups)
     crowded = sum(map(len, names)) > 12 * width
     turn = {"rotation": 30, "ha": "right"} if crowded else {}

@@ -56,6 +56,9 @@ class JobShell(Shell):
     #: For `_show_reason`; made by the docks that have it.
     reason_line: MessageLine
 
+    #: What the button says while a job is under way, its tooltip, and what came of it.
+    STOP = ("Cancel", "Stop; nothing is changed.", "Cancelled; nothing was changed.")
+
     def __init__(
         self, viewer: napari.Viewer, *, title: str, button: str, tip: str
     ) -> None:
@@ -119,7 +122,7 @@ class JobShell(Shell):
         reason = "" if self.is_busy else self.why_not()
         text, tip = self._button, reason or self._tip
         if self.is_busy:
-            text, tip = "Cancel", "Stop; nothing is changed."
+            text, tip, _ = self.STOP
         self.run_button.setText(text)
         self.run_button.setEnabled(not reason)
         self.run_button.setToolTip(tip)
@@ -205,7 +208,7 @@ class JobShell(Shell):
         if task is not None:
             self._end()
             if not task.quiet:
-                self._say("Cancelled; nothing was changed.")
+                self._say(self.STOP[2])
 
     def _fail(self, text: str) -> None:
         """Say what went wrong, in the widget and in a notification, which passes."""

@@ -1,0 +1,1 @@
+"""The Batch widget: a whole folder, with tables, pictures and a report."""
