@@ -169,4 +169,4 @@ def test_open_layers_and_conditions_of_a_table(viewer, qtbot, widget, tmp_path):
     widget.panel.open_button.click()
     (layer,) = result_layers(viewer)
     assert layer.scale.tolist() == [0.5, 0.5]
-    assert widget._button == "Run"
+    assert widget.run_button.text() == "Run"

@@ -148,6 +148,11 @@ def test_two_channels_are_measured_selected_gated_and_saved(
     saved = pd.read_csv(tmp_path / "t.csv")
     assert saved["middling"].tolist() == chosen.tolist()
     assert set(saved["image"]) == {"nuclei"}
+    panel.export(tmp_path / "s.csv", summary=True)
+    summary = pd.read_csv(tmp_path / "s.csv")
+    assert summary["nuclei"].tolist() == [len(wanted)]
+    assert summary["share(middling)"][0] == pytest.approx(chosen.mean())
+    assert summary["nuclei_per_mm2"][0] > 0
     assert len(roifile.roiread(tmp_path / "t.zip")) >= len(wanted)
     panel.plot.save(tmp_path / "p.png")
     panel.plot.save(tmp_path / "p.svg")

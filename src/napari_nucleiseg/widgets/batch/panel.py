@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -225,6 +225,10 @@ class BatchPanel(QWidget):
         self.open_button.clicked.connect(self._on_open_clicked)
         self.destroyed.connect(functools.partial(_note_gone, self.__dict__))
         self._on_row_chosen()
+
+    def sizeHint(self) -> QSize:
+        """Return a size that leaves room for the viewer."""
+        return QSize(640, 230)
 
     def show_rows(self, rows: Sequence[Row], pictures: Any) -> None:
         """Show images, keeping the one that is chosen.

@@ -23,6 +23,7 @@ from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.widgets.batch.form import LAYERS, BatchForm
 from napari_nucleiseg.widgets.batch.opening import open_result
 from napari_nucleiseg.widgets.batch.panel import BatchPanel, Row
+from napari_nucleiseg.widgets.shared.bottom_dock import dock_below
 from napari_nucleiseg.widgets.shared.controls import MessageLine, explain, one_shot
 from napari_nucleiseg.widgets.shared.job_shell import JobShell
 
@@ -226,10 +227,7 @@ class BatchWidget(JobShell):
         if self.panel is None and make:
             self.panel = BatchPanel()
             self.panel.open_asked.connect(self._on_open_asked)
-            dock = self.viewer.window.add_dock_widget(
-                self.panel, name="Images of the batch", area="bottom"
-            )
-            dock.destroyOnClose = True
+            dock_below(self.viewer, self.panel, "Images of the batch")
         return self.panel
 
     # ---- running --------------------------------------------------------------------

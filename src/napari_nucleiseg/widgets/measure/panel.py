@@ -27,7 +27,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_nucleiseg.core.measure.gates import Gate, add_gates
-from napari_nucleiseg.core.measure.nuclei import PLACES
+from napari_nucleiseg.core.measure.nuclei import PLACES, area_mm2
+from napari_nucleiseg.core.measure.summary import summarise
 from napari_nucleiseg.core.segment.planes import from_image_axes, to_image_axes
 from napari_nucleiseg.io.tables import write_geojson, write_rois, write_table
 from napari_nucleiseg.widgets.measure import painting
@@ -38,12 +39,14 @@ from napari_nucleiseg.widgets.shared.controls import MessageLine, combo, explain
 
 if TYPE_CHECKING:
     import napari
+    import pandas as pd
 
 _TITLE = "Measure nuclei"
 _NONE = "—"
 _EXPORTS = ";;".join(
     (
         "Table (*.csv *.parquet)",
+        "Summary, a row for the image (*.csv *.parquet)",
         "Outlines for QuPath (*.geojson)",
         "Outlines for Fiji (*.zip)",
     )
@@ -407,14 +410,22 @@ class NucleiPanel(QWidget):
     def _on_export_clicked(self) -> None:
         if self.layer is None:
             return
-        path, _ = QFileDialog.getSaveFileName(
+        path, kind = QFileDialog.getSaveFileName(
             self, "Export the nuclei", f"{self.layer.name}.csv", _EXPORTS
         )
         if path:
-            self.export(Path(path))
+            self.export(Path(path), summary=kind.startswith("Summary"))
 
-    def export(self, path: Path) -> None:
-        """Write the table, or the outlines for ``.geojson`` and ``.zip``."""
+    def export(self, path: Path, *, summary: bool = False) -> None:
+        """Write the table, or the outlines for ``.geojson`` and ``.zip``.
+
+        Parameters
+        ----------
+        path : pathlib.Path
+            The file.
+        summary : bool
+            Whether to write one row for the image, not one for each nucleus.
+        """
         layer = self.layer
         if layer is None:
             return
@@ -431,11 +442,19 @@ class NucleiPanel(QWidget):
             else:
                 named = table.copy()
                 named.insert(0, "image", layer.name)
-                write_table(path, named)
+                write_table(path, self._summary(named) if summary else named)
         except (OSError, ValueError) as e:
             self._fail(e)
         else:
             show_info(f"{_TITLE}: saved as {path}")
+
+    def _summary(self, table: pd.DataFrame) -> pd.DataFrame:
+        measured = self.measured
+        assert measured is not None
+        scale = measured.scale
+        area = None if scale is None else area_mm2(measured.shape, scale)
+        gates = [gate.name for gate in self.gates]
+        return summarise(table, {measured.layer.name: area}, gates=gates)
 
     def _on_save_clicked(self) -> None:
         path, _ = QFileDialog.getSaveFileName(

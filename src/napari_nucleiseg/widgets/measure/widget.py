@@ -16,6 +16,7 @@ from napari_nucleiseg.widgets.measure.form import (
 )
 from napari_nucleiseg.widgets.measure.panel import NucleiPanel
 from napari_nucleiseg.widgets.measure.recipe import Asked
+from napari_nucleiseg.widgets.shared.bottom_dock import dock_below
 from napari_nucleiseg.widgets.shared.controls import MessageLine
 from napari_nucleiseg.widgets.shared.job_shell import JobShell
 from napari_nucleiseg.widgets.shared.param_form import ParamForm
@@ -165,8 +166,5 @@ class MeasureWidget(JobShell):
         """Return the panel under the viewer; a new one if it was closed."""
         if self.panel is None or self.panel.is_gone:
             self.panel = NucleiPanel(self.viewer)
-            dock = self.viewer.window.add_dock_widget(
-                self.panel, name="Nuclei", area="bottom"
-            )
-            dock.destroyOnClose = True
+            dock_below(self.viewer, self.panel, "Nuclei")
         return self.panel
