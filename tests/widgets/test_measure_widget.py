@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_nucleiseg import measure
 from napari_nucleiseg.io.sample_data import load_sample
+from napari_nucleiseg.widgets.measure.plot import NucleiPlot
 from napari_nucleiseg.widgets.measure.table import NucleiModel
 
 from .conftest import wait_until_done
@@ -233,3 +234,18 @@ def test_a_filter_that_is_not_understood_is_said_and_changes_nothing():
     assert model.order.tolist() == [2, 0]
     model.sort(1, Qt.SortOrder.DescendingOrder)
     assert model.order.tolist() == [2, 0]
+
+
+def test_above_50000_nuclei_a_scatter_plot_shows_densities_and_the_selected(qtbot):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(60_000, 2)), columns=["a", "b"])
+    plot = NucleiPlot()
+    qtbot.addWidget(plot)
+    chosen = (table["a"] > 1).to_numpy()
+    for selected, shown in ((chosen, 2), (~chosen & chosen, 1)):
+        plot.show_plot(table, selected, "Scatter", "a", "b")
+        (axes,) = plot.figure.axes
+        assert len(axes.images) == shown
+    counts = axes.images[0].get_array()
+    assert counts.sum() == len(table)
+    assert axes.get_xlim() == pytest.approx((table["a"].min(), table["a"].max()))

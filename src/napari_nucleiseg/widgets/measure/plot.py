@@ -27,6 +27,9 @@ _MARGINS = (58, 12, 42, 8)
 
 _ALL, _CHOSEN = "#56B4E9", "#E69F00"
 
+#: Colours of densities: few nuclei to many.
+_DENSITY, _CHOSEN_DENSITY = "viridis", "Wistia"
+
 
 class NucleiPlot(FigureCanvasQTAgg):
     """Histogram, scatter plot, or boxes and strips by group.
@@ -137,20 +140,34 @@ class NucleiPlot(FigureCanvasQTAgg):
     ) -> None:
         known = np.isfinite(x) & np.isfinite(y)
         if known.sum() > MOST_POINTS:
-            counts, x_edges, y_edges = np.histogram2d(x[known], y[known], bins=120)
-            shown = np.ma.masked_equal(counts.T, 0)
-            axes.imshow(
-                shown,
-                norm="log",
-                cmap="viridis",
-                origin="lower",
-                aspect="auto",
-                extent=(x_edges[0], x_edges[-1], y_edges[0], y_edges[-1]),
-            )
+            self._draw_density(axes, x, y, known, selected)
             return
         for which, colour in ((~selected, _ALL), (selected, _CHOSEN)):
             some = known & which
             axes.plot(x[some], y[some], ".", ms=4, color=colour, alpha=0.7)
+
+    def _draw_density(
+        self,
+        axes: Any,
+        x: np.ndarray,
+        y: np.ndarray,
+        known: np.ndarray,
+        selected: np.ndarray,
+    ) -> None:
+        """Draw how many nuclei lie where, and over it those that are selected."""
+        _, *edges = np.histogram2d(x[known], y[known], bins=120)
+        corners = (edges[0][0], edges[0][-1], edges[1][0], edges[1][-1])
+        for which, colours in ((known, _DENSITY), (known & selected, _CHOSEN_DENSITY)):
+            counts = np.histogram2d(x[which], y[which], bins=edges)[0]
+            if counts.any():
+                axes.imshow(
+                    np.ma.masked_equal(counts.T, 0),
+                    norm="log",
+                    cmap=colours,
+                    origin="lower",
+                    aspect="auto",
+                    extent=corners,
+                )
 
     def _on_lasso(self, x: str, y: str) -> Any:
         def on_lasso(corners: Any) -> None:
