@@ -1,6 +1,8 @@
 """`nucleiseg train` up to the engine, which a stand-in takes the place of."""
 
 import json
+import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -97,6 +99,7 @@ def test_the_outcome_as_json(folder, engine, own_models):
         "epochs": 2,
         "stopped": False,
         "problem": "",
+        "word": "better",
         "verdict": json.loads(json.dumps(a_verdict().model_dump())),
     }
 
@@ -209,3 +212,26 @@ def test_two_files_of_labels_for_one_image_are_refused(folder, engine):
     assert done.status == 2
     assert "error: small.tif, small_labels.tif, small_masks.tif: one image" in done.err
     assert not engine.calls
+
+
+def test_hours_are_asked_about_where_somebody_can_answer(folder, engine, monkeypatch):
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stdin, "readline", lambda: "n\n", raising=False)
+    hours = ["train", "--images", folder, "--output", "m", "--epochs", "10000"]
+    done = run(*hours)
+    assert done.status == 2
+    assert "this will take up to" in done.err
+    assert not engine.calls
+    assert run(*hours, "--yes").status == 0
+    assert run("train", "--images", folder, "--output", "n").status == 0
+
+
+def test_the_images_to_test_on_are_handed_on(folder, engine, tmp_path):
+    test = tmp_path / "test"
+    shutil.copytree(folder, test)
+    done = run("train", "--images", folder, "--output", "m", "--test", test)
+    assert done.status == 0, done.err
+    assert len(engine.calls[0]["test"]) == len(engine.calls[0]["pairs"])
+    done = run("train", "--images", folder, "--output", "n", "--test", tmp_path / "no")
+    assert done.status == 2
+    assert "There is no folder" in done.err

@@ -64,7 +64,7 @@ def taught(monkeypatch):
     def execute(run, monitor=None, gain=0.1):
         base = find_model()
         order = run.order()
-        training, validation = run.pairs()
+        training, validation, _ = run.pairs()
         seen.append(training + validation)
         card = base.card.replace(
             name=order.name, data=order.data, title=order.title, training={}

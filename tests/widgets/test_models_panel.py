@@ -1,8 +1,9 @@
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox
+from qtpy.QtWidgets import QDialog, QFileDialog, QInputDialog, QMessageBox
 
 from napari_nucleiseg.models.registry import (
     RUN_FILE,
@@ -12,6 +13,7 @@ from napari_nucleiseg.models.registry import (
     save_model,
 )
 from napari_nucleiseg.widgets.train import models_panel
+from napari_nucleiseg.widgets.train.card_dialog import CardDialog
 from napari_nucleiseg.widgets.train.models_panel import ModelsPanel
 
 
@@ -104,6 +106,28 @@ def test_the_card_can_be_read(qtbot, panel, monkeypatch):
     assert text.isReadOnly()
     assert "For mine" in text.toPlainText()
     assert str(models_folder() / "mine") in text.toPlainText()
+    # Notes are kept when it is closed.
+    dialogs[0].notes.setPlainText("Good on gut.\nMisses mitoses.")
+    dialogs[0].reject()
+    assert find_model("mine").card.notes == "Good on gut.\nMisses mitoses."
+    panel.refresh()  # as after `exec`, which the stand-in has left too early
+    press(qtbot, panel, "Card")
+    assert "Misses mitoses." in dialogs[1].notes.toPlainText()
+
+
+def test_the_pictures_of_a_training_are_in_the_card(qtbot, panel):
+    model = find_model("mine")
+    panels = model.folder / "report" / "panels"
+    panels.mkdir(parents=True)
+    for path in (panels / "epoch_0003.png", panels.parent / "curves.png"):
+        Image.new("RGB", (300, 100)).save(path)
+    dialog = CardDialog(model)
+    qtbot.addWidget(dialog)
+    dialog.show()
+    assert len(dialog.pictures) == 2
+    qtbot.mouseClick(dialog.pictures[0], Qt.MouseButton.LeftButton)
+    (window,) = dialog.findChildren(QDialog, "enlarged")
+    assert window.isVisible()
 
 
 def test_renaming(qtbot, panel, answers):

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from napari_nucleiseg.cli import train_options
 from napari_nucleiseg.cli.options import given_options
 from napari_nucleiseg.cli.terminal import TrainMonitor, complain
 from napari_nucleiseg.cli.train_options import check_options
-from napari_nucleiseg.cli.train_pairs import read_pairs
+from napari_nucleiseg.cli.train_pairs import read_pairs, read_test
 from napari_nucleiseg.core.params import TrainParams
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def _train(args: argparse.Namespace) -> int:
         return 0
     _check_output(args, output, run)
     order = _plan(args, output, run)
+    _ask_if_long(args, order)
     if args.force:
         run.discard()
     monitor = TrainMonitor(order.params.epochs, order.params.minutes)
@@ -69,6 +71,26 @@ def _train(args: argparse.Namespace) -> int:
             )
         raise
     return _say(args, outcome)
+
+
+def _ask_if_long(args: argparse.Namespace, order: _Order) -> None:
+    """Ask before hours are spent, where somebody is there to answer."""
+    from napari_nucleiseg.core.monitor import duration
+    from napari_nucleiseg.networks.architectures import DEFAULT_ARCHITECTURE
+    from napari_nucleiseg.training.speed import LONG, estimate_minutes
+
+    if order.recipe is None:
+        minutes = estimate_minutes(order.params, DEFAULT_ARCHITECTURE)
+    else:
+        given = given_options(args, TrainParams)
+        minutes = order.recipe.minutes(**{name: given.get(name) for name in _OF_RUNS})
+    if minutes < LONG or args.yes:
+        return
+    complain(f"this will take up to {duration(60 * minutes)} on this computer")
+    if sys.stdin.isatty():
+        complain("go on? [y/N] ")
+        if sys.stdin.readline().strip().casefold() not in ("y", "yes"):
+            raise ValueError("nothing was trained; --yes goes on without a question")
 
 
 def _run_training(
@@ -87,6 +109,7 @@ def _run_training(
         return train(
             [pair for pair in order.data if isinstance(pair, Pair)],
             order.output,
+            test=[] if args.resume else read_test(args),
             base=args.base or DEFAULT_MODEL,
             params=order.params,
             keep_always=args.keep,
@@ -199,13 +222,14 @@ def _say(args: argparse.Namespace, outcome: TrainOutcome) -> int:
             "epochs": outcome.epochs,
             "stopped": outcome.stopped,
             "problem": outcome.problem,
+            "word": outcome.verdict.word,
             "verdict": outcome.verdict.model_dump(),
         }
         print(json.dumps(record, indent=1))
     else:
         print(outcome.verdict.text)
         print(
-            f"Saved {outcome.folder}"
+            f"{outcome.ending}\nSaved {outcome.folder}"
             if outcome.kept
             else f"Not kept; it waits in {outcome.folder}. --output {args.output} "
             "--resume --keep keeps it, a new training with --force discards it."

@@ -9,7 +9,7 @@ from napari_nucleiseg.cli.options import add_options, add_size_limit
 from napari_nucleiseg.core.params import TrainParams
 
 #: Options for the user's own images, which do not go with a data set.
-_OF_IMAGES = ("images", "labels", "channel", "split", "validation_share")
+_OF_IMAGES = ("images", "labels", "channel", "split", "test", "validation_share")
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
@@ -80,6 +80,13 @@ def _add_sources(sub: argparse.ArgumentParser) -> None:
         "and background",
     )
     group.add_argument(
+        "--test",
+        type=Path,
+        metavar="DIR",
+        help="folder with images and labels to judge the new model by, from which "
+        "nothing is learnt (default: what is held out of --images)",
+    )
+    group.add_argument(
         "--data",
         type=Path,
         nargs="+",
@@ -124,6 +131,11 @@ def _add_ways(sub: argparse.ArgumentParser) -> None:
         help="keep the model even if it is not better; with --resume, a model that "
         "was not kept at first",
     )
+    group.add_argument(
+        "--yes",
+        action="store_true",
+        help="begin a training of hours without a question",
+    )
     group.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
 
@@ -138,6 +150,8 @@ def check_options(args: argparse.Namespace) -> None:
             )
     elif args.keep:
         raise ValueError("--keep goes with --base: a recipe's model is always kept")
+    if args.test is not None and args.recipe is not None:
+        raise ValueError("--test goes with --base: a recipe's model is always kept")
     if args.data is not None:
         given = [n for n in _OF_IMAGES if getattr(args, n, None) not in (None, False)]
         given += ["labelled"] if args.labelled != "all" else []

@@ -1,9 +1,10 @@
-"""The pairs that `nucleiseg train` learns from: read and checked."""
+"""The pairs that `nucleiseg train` learns from, and those it tests on."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 from typing import TYPE_CHECKING
 
 from napari_nucleiseg.cli.terminal import complain
@@ -20,14 +21,16 @@ def read_pairs(args: argparse.Namespace, params: TrainParams) -> list[Pair]:
     from napari_nucleiseg.core.labels.pieces import split_labels
     from napari_nucleiseg.io.pairs import find_pairs, load_pairs, read_pair_folder
     from napari_nucleiseg.models.registry import DEFAULT_MODEL, find_model
+    from napari_nucleiseg.models.segmenting import find_labels
     from napari_nucleiseg.training.recipes import find_recipe
     from napari_nucleiseg.training.specs import spec_for
 
+    base, card = None, None
     if args.recipe:
-        card, architecture = None, find_recipe(args.recipe).architecture
+        architecture = find_recipe(args.recipe).architecture
     else:
-        card = find_model(args.base or DEFAULT_MODEL).card
-        architecture = card.architecture
+        base = find_model(args.base or DEFAULT_MODEL)
+        card, architecture = base.card, base.card.architecture
     spec = spec_for(architecture, params.diameter, card)
     if args.labels is None:
         files = read_pair_folder(args.images)
@@ -49,9 +52,27 @@ def read_pairs(args: argparse.Namespace, params: TrainParams) -> list[Pair]:
         share=params.validation_share,
         seed=params.seed,
         also=[*files.findings, *findings],
+        segment=functools.partial(find_labels, model=base),
     )
     for finding in check.findings:
         complain(f"{finding.level}: {finding.text}")
     if not check.usable:
         raise ValueError("nothing was trained: see the errors above")
+    return pairs
+
+
+def read_test(args: argparse.Namespace) -> list[Pair]:
+    """Read the pairs to judge by; none if no folder was given."""
+    from napari_nucleiseg.io.pairs import load_pairs, read_pair_folder
+
+    if args.test is None:
+        return []
+    files = read_pair_folder(args.test)
+    pairs, findings = load_pairs(
+        files.pairs, channel=args.channel, max_megapixels=args.max_megapixels
+    )
+    for finding in (*files.findings, *findings):
+        complain(f"{finding.level}: {finding.text}")
+    if not pairs:
+        raise ValueError(f"there are no images with labels to test on in {args.test}")
     return pairs

@@ -135,8 +135,10 @@ _SOONEST, _LEAST_SHARE = 0.5, 0.005
 
 
 def duration(seconds: float) -> str:
-    """Return a time for the user, such as ``8 s`` or ``3 min``."""
+    """Return a time for the user, such as ``8 s``, ``3 min`` or ``2.5 h``."""
     # No line may break between a number and its unit.
     if seconds < 90:
         return f"{max(1, round(seconds))}\N{NO-BREAK SPACE}s"
-    return f"{round(seconds / 60)}\N{NO-BREAK SPACE}min"
+    if seconds < 100 * 60:
+        return f"{round(seconds / 60)}\N{NO-BREAK SPACE}min"
+    return f"{seconds / 3600:.2g}\N{NO-BREAK SPACE}h"

@@ -111,6 +111,8 @@ class ModelCard(Record):
         What it was trained on, how, and its figures on images kept apart.
     files : dict
         File name to SHA-256, hexadecimal.
+    notes : str
+        What its owner has written about it.
     """
 
     name: Name
@@ -132,6 +134,7 @@ class ModelCard(Record):
     working_range: Diameters | None = None
     figures: JsonTable = Field(default_factory=dict)
     files: dict[str, Sha256] = Field(default_factory=dict)
+    notes: str = Field(default="", max_length=20_000)
 
     @property
     def spec(self) -> NetworkSpec:
@@ -227,16 +230,42 @@ def format_card(card: ModelCard, folder: str, built_in: bool) -> str:
         f"  nuclei       {low:g} to {high:g} px wide as they are; others are scaled",
         f"  thresholds   {thresholds}",
     ]
-    if source := card.data.get("source"):
-        lines.append(f"  trained on   {source}")
+    lines += [f"  {what:13}{text}" for what, text in _learnt_from(card.data)]
     # What others wrote there may be of another form than ours.
-    for what, write in (("training", _format_training), ("figures", _format_figures)):
+    training = _format_training if built_in else _format_own_training
+    for what, write in (("training", training), ("figures", _format_figures)):
         try:
             lines += write(getattr(card, what))
         except (KeyError, TypeError, ValueError, AttributeError) as e:
             log.warning("The %s of %s cannot be shown: %r", what, folder, e)
             lines.append(f"  {what:13}(of an unknown form)")
+    if card.notes:
+        lines += ["  notes", *(f"    {line}" for line in card.notes.splitlines())]
     return "\n".join(map(printable, lines))
+
+
+def _learnt_from(data: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what a model itself learnt from, what else it was judged by, and when."""
+    lines = []
+    if source := data.get("source"):
+        lines.append(("trained on", str(source)))
+    if "nuclei" in data:
+        held = f"{data.get('validation_nuclei', 0)} more held out"
+        lines.append(("learnt from", f"{data['nuclei']} nuclei; {held}"))
+    if isinstance(names := data.get("images"), list) and names:
+        lines.append(("images", ", ".join(dict.fromkeys(map(str, names)))))
+    if "test_nuclei" in data:
+        where = f" in {data['test_folder']}" if "test_folder" in data else ""
+        lines.append(("tested on", f"{data['test_nuclei']} nuclei{where}"))
+    if date := data.get("date"):
+        lines.append(("trained", str(date)))
+    return lines
+
+
+def _format_own_training(training: dict[str, Any]) -> list[str]:
+    """Return how a model itself was trained; its base has a card of its own."""
+    own = {name: value for name, value in training.items() if name != "before"}
+    return _format_training(own)
 
 
 def _format_training(training: dict[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ from napari_nucleiseg.models.keras_file import check_keras_file
 from napari_nucleiseg.models.registry import (
     REPORT_FOLDER,
     TRAIN_FILE,
+    UNSEEN_FILE,
     Model,
     check_files,
     is_taken,
@@ -103,6 +104,38 @@ def rename_model(model: Model, new_name: str) -> Model:
     return Model(folder, card, False)
 
 
+def write_notes(model: Model, notes: str) -> Model:
+    """Write the user's notes on a model into its card.
+
+    Parameters
+    ----------
+    model : Model
+        One of the user's own.
+    notes : str
+        Any text, of any number of lines.
+
+    Returns
+    -------
+    Model
+        As it is now.
+
+    Raises
+    ------
+    ValueError
+        If the model is built in, is gone, or the text is too long.
+    OSError
+        If it cannot be written; then nothing is changed.
+    """
+    _refuse_built_in(model, "changed")
+    # What was written to it in the meantime stays.
+    card = ModelCard.read(model.folder).replace(notes=notes)
+    text = card.model_dump_json(indent=1) + "\n"
+    write_whole(
+        model.folder / CARD_FILE, lambda path: path.write_text(text, encoding="utf-8")
+    )
+    return Model(model.folder, card, False)
+
+
 def delete_model(model: Model) -> None:
     """Delete a model's folder.
 
@@ -181,7 +214,11 @@ def model_files(model: Model) -> list[Path]:
     """Return the files of a model that belong to it."""
     files = [model.folder / name for name in (CARD_FILE, *model.card.files)]
     report = sorted((model.folder / REPORT_FOLDER).rglob("*"))
-    return files + [x for x in report if x.is_file() and not x.is_symlink()]
+    return files + [
+        path
+        for path in report
+        if path.is_file() and not path.is_symlink() and path.name != UNSEEN_FILE
+    ]
 
 
 def write_archive(file: Path, folder: Path, members: Sequence[Path]) -> None:
@@ -280,9 +317,10 @@ def _unpack(file: Path, folder: Path) -> ModelCard:
 
 
 def check_members(
-    archive: zipfile.ZipFile, *, most_bytes: int = MOST_BYTES
+    archive: zipfile.ZipFile, *, most_bytes: int | None = None
 ) -> dict[str, zipfile.ZipInfo]:
     """Return the files in an archive; raise ValueError at the first that is refused."""
+    most_bytes = MOST_BYTES if most_bytes is None else most_bytes
     members: dict[str, zipfile.ZipInfo] = {}
     total, seen = 0, set()
     infos = archive.infolist()

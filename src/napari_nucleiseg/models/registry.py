@@ -32,6 +32,9 @@ RUN_FILE, TRAIN_FILE = "network.tflite", "network.keras"
 #: Folder in a model's folder: curves, pictures and tables of its training.
 REPORT_FOLDER = "report"
 
+#: In that folder, of a model whose training ended while no window followed it.
+UNSEEN_FILE = "unseen"
+
 #: Set this to keep your own models elsewhere.
 MODELS_VARIABLE = "NUCLEISEG_MODELS"
 

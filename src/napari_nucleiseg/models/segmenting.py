@@ -12,7 +12,7 @@ from napari_nucleiseg.core.params import SegmentParams
 from napari_nucleiseg.core.segment import pipeline
 from napari_nucleiseg.core.segment.pipeline import Segmentation
 from napari_nucleiseg.models.predictor import load_model
-from napari_nucleiseg.models.registry import DEFAULT_MODEL
+from napari_nucleiseg.models.registry import DEFAULT_MODEL, Model
 
 
 def segment(
@@ -87,3 +87,23 @@ def segment(
         channel=channel,
         monitor=monitor,
     )
+
+
+def find_labels(image: np.ndarray, model: Model | None = None) -> np.ndarray:
+    """Return what a model finds in the image of a `Pair`.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        ``(y, x)`` or ``(y, x, channel)``.
+    model : Model, optional
+        The built-in one if not given.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(y, x)`` int32 labels.
+    """
+    predictor = load_model(model.folder if model else DEFAULT_MODEL)
+    axes = "YXS" if image.ndim == 3 else "YX"
+    return pipeline.segment(image, predictor, axes=axes).labels

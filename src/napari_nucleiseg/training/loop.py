@@ -140,6 +140,8 @@ class Training:
     best, first, latest : Evaluation or None
         On the validation images: the best network, the one that training started
         from, and the one after the last epoch.
+    predictor : NetworkPredictor
+        The network, as what segments an image.
     crops : list of Pair
         The crops of the validation images that are segmented.
     stopped : bool
@@ -184,7 +186,7 @@ class Training:
             design=architecture,
             **cut,
         )
-        self._predictor = NetworkPredictor(
+        self.predictor = NetworkPredictor(
             lambda x: ops.convert_to_numpy(network(x, training=False)),
             spec,
         )
@@ -206,7 +208,8 @@ class Training:
         self.stopped, self.problem = False, ""
         self.best_weights = network.get_weights()
         self.minutes = 0.0
-        self.seconds_per_megapixel = 0.0
+        #: How fast the latest epoch was: see `training.speed`.
+        self.seconds_per_megapixel = self.seconds_checking = 0.0
 
     @property
     def has_epochs(self) -> bool:
@@ -227,7 +230,7 @@ class Training:
             )
             return float(ops.convert_to_numpy(ops.mean(value)))
 
-        return self._validation.evaluate(self._predictor, loss)
+        return self._validation.evaluate(self.predictor, loss)
 
     def state(self) -> TrainState:
         """Return what is needed to resume from here."""
@@ -279,11 +282,13 @@ class Training:
         per_epoch = params.steps_per_epoch
         total = params.epochs * per_epoch
         used, start = self.minutes, time.monotonic()
-        epoch, share, rate, began = done, 0.0, 0.0, start
+        epoch, share, rate, began, ended = done, 0.0, 0.0, start, 0.0
 
         def epoch_begins(index: int, logs: Any) -> None:
             nonlocal epoch, began
             epoch, began = index + 1, time.monotonic()
+            if ended:
+                self.seconds_checking = began - ended
 
         def step_begins(step: int, logs: Any) -> None:
             nonlocal share, rate
@@ -312,8 +317,10 @@ class Training:
             network.stop_training = self.stopped or share >= 1
 
         def epoch_ends(index: int, logs: dict[str, Any]) -> None:
+            nonlocal ended
             if self.stopped and self.has_epochs:
                 return  # what is there is what is kept, at once
+            ended = time.monotonic()
             monitor.report(Progress("Checking", epoch, params.epochs))
             better = self._check(
                 epoch, {n: float(logs[n]) for n in ("loss", "accuracy")}, rate

@@ -10,12 +10,14 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from napari_nucleiseg.core.record import JsonTable, Record
-from napari_nucleiseg.models.registry import REPORT_FOLDER, Model, find_model
+from napari_nucleiseg.models.registry import (
+    REPORT_FOLDER,
+    UNSEEN_FILE,
+    Model,
+    find_model,
+)
 from napari_nucleiseg.models.verdict import Verdict
 from napari_nucleiseg.training.report import panels_path
-
-#: In the report of a model whose training ended while no window followed it.
-_UNSEEN = "unseen"
 
 
 class TrainOutcome(Record):
@@ -58,6 +60,18 @@ class TrainOutcome(Record):
         return find_model(self.folder) if self.kept else None
 
     @property
+    def ending(self) -> str:
+        """What became of the model, in words that go with its verdict."""
+        name = f"“{self.folder.name}”"
+        if not self.kept:
+            return f"{name} waits to be kept or discarded; nothing else was changed."
+        if self.verdict.base is None or self.verdict.better:
+            return f"{name} is now among your models."
+        if self.verdict.worth_keeping:
+            return f"{name} may be better, and is now among your models beside it."
+        return f"{name} was kept all the same, and is among your models."
+
+    @property
     def epochs(self) -> int:
         """How many epochs there were."""
         return int(self.history[-1]["epoch"]) if self.history else 0
@@ -81,14 +95,14 @@ def plain_history(history: Sequence[Mapping[str, float]]) -> list[dict[str, Any]
 
 def mark_unseen(folder: Path) -> None:
     """Note in a model's folder that nobody was told how its training ended."""
-    (folder / REPORT_FOLDER / _UNSEEN).touch()
+    (folder / REPORT_FOLDER / UNSEEN_FILE).touch()
 
 
 def mark_seen(folder: Path) -> None:
     """Take back what `mark_unseen` noted."""
-    (folder / REPORT_FOLDER / _UNSEEN).unlink(missing_ok=True)
+    (folder / REPORT_FOLDER / UNSEEN_FILE).unlink(missing_ok=True)
 
 
 def is_unseen(folder: Path) -> bool:
     """Return whether nobody was told yet how a model's training ended."""
-    return (folder / REPORT_FOLDER / _UNSEEN).is_file()
+    return (folder / REPORT_FOLDER / UNSEEN_FILE).is_file()

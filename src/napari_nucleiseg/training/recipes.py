@@ -14,6 +14,7 @@ from napari_nucleiseg.io.splits import read_split
 from napari_nucleiseg.networks.architectures import ARCHITECTURES, Architecture
 from napari_nucleiseg.training.outcome import TrainOutcome
 from napari_nucleiseg.training.sheets import make_sheets
+from napari_nucleiseg.training.speed import estimate_minutes
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,19 @@ class Recipe:
                 break
         assert outcome is not None  # every recipe has a stage
         return outcome
+
+    def minutes(
+        self,
+        *,
+        epochs: int | None = None,
+        minutes: float | None = None,
+        seed: int | None = None,
+    ) -> float:
+        """Return how long all stages will take at most on this computer, minutes."""
+        return sum(
+            estimate_minutes(stage.params, self.architecture)
+            for stage in self._plan(epochs, minutes, seed)
+        )
 
     def _plan(
         self, epochs: int | None, minutes: float | None, seed: int | None

@@ -135,8 +135,10 @@ class TensorBoardLog:
         if run not in self._writers:
             folder = self._folder / run
             folder.mkdir(parents=True, exist_ok=True)
-            # TensorBoard reads the files of a folder in the order of their names.
-            writer = EventsWriter(str(folder / "events"), f".{time.time_ns()}")
+            # TensorBoard reads the files of a folder in the order of their names, which
+            # must not be that of a clock: it may be set back.
+            number = len(list(folder.glob("*tfevents*")))
+            writer = EventsWriter(str(folder / f"events_{number:04d}"))
             self._writers[run] = writer
             # What earlier files say from this epoch on is void.
             start = SessionLog(status=SessionLog.START)

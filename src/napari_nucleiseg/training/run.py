@@ -6,18 +6,18 @@ a training (see `training.process`) does not load it.
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleiseg.core.labels.annotations import known_nuclei
-from napari_nucleiseg.core.labels.holdout import split_validation
+from napari_nucleiseg.core.labels.holdout import check_apart, split_validation
 from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.monitor import Monitor, Progress, SilentMonitor
 from napari_nucleiseg.core.params import TrainParams
-from napari_nucleiseg.models.registry import DEFAULT_MODEL, Model, find_model
-from napari_nucleiseg.models.verdict import Verdict
+from napari_nucleiseg.models.registry import DEFAULT_MODEL, find_model
 from napari_nucleiseg.networks.architectures import (
     DEFAULT_ARCHITECTURE,
     find_architecture,
@@ -26,11 +26,18 @@ from napari_nucleiseg.training.outcome import TrainOutcome, plain_history
 from napari_nucleiseg.training.rehearsal import rehearsal_pairs
 from napari_nucleiseg.training.run_folder import Order, RunFolder
 from napari_nucleiseg.training.specs import spec_for
-from napari_nucleiseg.training.speed import remember_speed
+from napari_nucleiseg.training.speed import Speed, pixels_per_epoch, remember_speed
 
 if TYPE_CHECKING:
     from napari_nucleiseg.training.drawing import Drawing
     from napari_nucleiseg.training.loop import Training
+
+
+#: Names of images that go into a model's card, at most.
+MOST_NAMES = 20
+
+#: Called after each epoch, with the training and whether it became better.
+OnEpoch = Callable[["Training", bool], None]
 
 
 def train(
@@ -38,6 +45,7 @@ def train(
     output: str | os.PathLike[str],
     *,
     validation: Sequence[Pair] | None = None,
+    test: Sequence[Pair] = (),
     base: str | os.PathLike[str] | None = DEFAULT_MODEL,
     architecture: str = DEFAULT_ARCHITECTURE,
     pretrained: bool = True,
@@ -62,6 +70,9 @@ def train(
         The model folder to write; its last part is the model's name.
     validation : sequence of Pair, optional
         The validation set; by default part of `pairs` is held out.
+    test : sequence of Pair
+        Images to judge the new model by instead of the validation set; nothing is
+        learnt from them, nor is the epoch chosen by them.
     base : str or path, optional
         Model to start from; None trains from scratch.
     architecture : str
@@ -116,6 +127,7 @@ def train(
                 data=data or {},
                 keep_always=keep_always,
             ),
+            test=test,
         )
     elif not run.can_resume:
         raise ValueError(
@@ -130,12 +142,14 @@ def prepare(
     validation: Sequence[Pair] | None,
     output: Path,
     order: Order,
+    *,
+    test: Sequence[Pair] = (),
 ) -> RunFolder:
     """Write the folder of a training; loads no Keras.
 
     Parameters
     ----------
-    pairs, validation, output
+    pairs, validation, output, test
         See `train`.
     order : Order
         What is asked for. The architecture is its base's.
@@ -146,30 +160,33 @@ def prepare(
     """
     if not pairs:
         raise ValueError("Training needs at least one image with labels.")
-    changes: dict[str, Any] = {}
+    check_apart(pairs, test)
     base = None if order.base is None else find_model(order.base)
-    if base is not None:
-        changes = {
-            "architecture": base.card.architecture,
-            "title": order.title or base.card.title,
-        }
-    title = changes.pop("title", order.title) or "Trained on your own images"
-    order = order.replace(**changes, title=title)
     if validation is None:
         pairs, validation = split_validation(
             pairs, order.params.validation_share, order.params.seed
         )
     data = {
-        "pairs": len(pairs),
-        "validation_pairs": len(validation),
-        "nuclei": sum(known_nuclei(pair).size for pair in pairs),
-        "validation_nuclei": sum(known_nuclei(pair).size for pair in validation),
+        **_count(pairs),
+        **{f"validation_{name}": n for name, n in _count(validation).items()},
+        **{f"test_{name}": n for name, n in _count(test).items() if test},
+        "images": [pair.name for pair in (*pairs, *validation)][:MOST_NAMES],
+        "date": datetime.date.today().isoformat(),
         **order.data,
     }
+    learnt = f"on {data['nuclei']} nuclei of your own images"
+    title = f"Trained {learnt}"
+    if base is not None:
+        order = order.replace(architecture=base.card.architecture)
+        title = f"{base.card.name}, trained further {learnt}"
+    order = order.replace(title=order.title or title, data=data)
     kept = None if base is None or base.built_in else base
-    return RunFolder.create(
-        output, order.replace(data=data), pairs, validation, base=kept
-    )
+    return RunFolder.create(output, order, pairs, validation, test=test, base=kept)
+
+
+def _count(pairs: Sequence[Pair]) -> dict[str, int]:
+    nuclei = sum(known_nuclei(pair).size for pair in pairs)
+    return {"pairs": len(pairs), "nuclei": nuclei}
 
 
 def execute(run: RunFolder, monitor: Monitor | None = None) -> TrainOutcome:
@@ -206,10 +223,14 @@ def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
     # Everything wrong with the base is said before Keras takes its seconds.
     base = None if order.base is None else find_model(order.base)
     card = base.card if base else None
-    pairs, validation = run.pairs()
+    pairs, validation, test = run.pairs()
+    name = base.card.name if base else ""
+    held, learnt = (order.data.get(k, 0) for k in ("validation_nuclei", "nuclei"))
+    share = held / (held + learnt) if held and learnt else order.params.validation_share
     resume = run.load() if run.can_resume else None
 
     from napari_nucleiseg.training.drawing import Drawing
+    from napari_nucleiseg.training.judging import judge
     from napari_nucleiseg.training.loop import fit_network
     from napari_nucleiseg.training.saving import load_network, save_network
 
@@ -232,14 +253,15 @@ def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
             resume=resume,
             first=base is not None,
             monitor=monitor,
-            on_epoch=_saver(run, drawn),
+            on_epoch=_saver(run, drawn, name, share),
         )
     finally:
         drawn.close()
+    monitor.report(Progress("Judging the model", 0, 0))
+    verdict = judge(training, base, test, share)
     monitor.report(Progress("Saving the model", 0, 0))
-    verdict = _judge(training, base)
     drawn.finish(training, f"{order.name}: {order.title}")
-    kept = order.keep_always or base is None or verdict.better
+    kept = order.keep_always or base is None or verdict.worth_keeping
     outcome = TrainOutcome(
         folder=run.output if kept else run.finished_model,
         kept=kept,
@@ -262,29 +284,18 @@ def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
     return outcome
 
 
-def _judge(training: Training, base: Model | None) -> Verdict:
-    """Compare the best network with its base, or with the built-in model."""
-    from napari_nucleiseg.models.predictor import load_model
-    from napari_nucleiseg.training.validation import score_crops
+def _saver(run: RunFolder, drawn: Drawing, name: str, share: float) -> OnEpoch:
+    from napari_nucleiseg.training.judging import judge_so_far
 
-    assert training.best is not None  # at least one epoch has ended
-    if base is not None and training.first is not None:
-        first, name = training.first.figures, base.card.name
-    else:
-        name = DEFAULT_MODEL
-        first = score_crops(training.crops, load_model(name))[0]
-    return Verdict(
-        new=training.best.figures,
-        base=first,
-        base_name=name,
-        images=len(training.crops),
-    )
-
-
-def _saver(run: RunFolder, drawn: Drawing) -> Callable[[Training, bool], None]:
     def on_epoch(training: Training, better: bool) -> None:
-        remember_speed(training.architecture.name, training.seconds_per_megapixel)
-        run.save(training.state(), training.best_weights, better=better)
+        if training.seconds_checking:  # known from the second epoch on
+            speed = Speed(training.seconds_per_megapixel, training.seconds_checking)
+            pixels = pixels_per_epoch(training.params)
+            remember_speed(training.architecture.name, speed, pixels)
+        state = training.state()
+        if (verdict := judge_so_far(training, name, share)) is not None:
+            state.values["verdict"] = verdict.model_dump(mode="json")
+        run.save(state, training.best_weights, better=better)
         drawn.epoch(training)
 
     return on_epoch

@@ -77,6 +77,7 @@ class RunFolder:
         pairs: Sequence[Pair],
         validation: Sequence[Pair],
         *,
+        test: Sequence[Pair] = (),
         base: Model | None = None,
     ) -> RunFolder:
         """Write the folder of a new training, which is this process's own from now on.
@@ -87,8 +88,8 @@ class RunFolder:
             The model folder to come.
         order : Order
             What is asked for.
-        pairs, validation : sequence of Pair
-            What to learn from, and what to check on.
+        pairs, validation, test : sequence of Pair
+            What to learn from, what to check on, and what to judge by instead.
         base : Model, optional
             The model to start from, if it is to be kept with the training: the
             original may then be renamed or deleted.
@@ -119,7 +120,8 @@ class RunFolder:
                 run._keep_base(base)
                 order = order.replace(base=str(run.base))
             order = order.replace(replaces=_identity(run.output))
-            write_pairs(run.path / _PAIRS, {"train": pairs, "validation": validation})
+            parts = {"train": pairs, "validation": validation, "test": test}
+            write_pairs(run.path / _PAIRS, parts)
             text = order.model_dump_json(indent=1)
             write_whole(
                 run.path / _ORDER, lambda path: path.write_text(text, encoding="utf-8")
@@ -226,10 +228,13 @@ class RunFolder:
         except ValueError as e:
             raise ValueError(f"{path} is damaged: {e}") from e
 
-    def pairs(self) -> tuple[list[Pair], list[Pair]]:
-        """Read the pairs to learn from and those to check on."""
+    def pairs(self) -> tuple[list[Pair], list[Pair], list[Pair]]:
+        """Read the pairs to learn from, those to check on, and those to judge by."""
         parts = read_pairs(self.path / _PAIRS)
-        return parts.get("train", []), parts.get("validation", [])
+        train, validation, test = (
+            parts.get(name, []) for name in ("train", "validation", "test")
+        )
+        return train, validation, test
 
     def save(
         self, state: TrainState, best: Sequence[np.ndarray], *, better: bool

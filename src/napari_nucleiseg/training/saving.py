@@ -127,7 +127,7 @@ def _tell(outcome: TrainOutcome) -> dict[str, Any]:
         "stopped_early": outcome.stopped,
         "minutes": outcome.history[-1]["minutes"],
         **({"problem": outcome.problem} if outcome.problem else {}),
-        "verdict": outcome.verdict.model_dump(),
+        "verdict": outcome.verdict.model_dump(mode="json"),
         "history": outcome.history,
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
@@ -12,14 +13,37 @@ from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.io.atomic import write_whole
 from napari_nucleiseg.networks.architectures import ARCHITECTURES
 
-#: Checking after an epoch takes about as long as training on so many pixels.
-_CHECKING = 700_000
+#: Checking after an epoch takes about as long as training on so many pixels, where it
+#: was never seen: two million are run through the network, and the nuclei separated.
+_CHECKING = 1_600_000
 
 #: Seconds for a million pixels on one core, of a network that nothing is known of.
 _GUESS = 10.0
 
-#: Starting Keras, and saving the model, seconds.
-_AROUND = 20.0
+#: Starting Keras, and judging and saving the model, seconds.
+_AROUND = 30.0
+
+#: An epoch of fewer pixels says nothing: it is all overhead.
+_LEAST_PIXELS = 1_000_000
+
+#: A training that takes longer is begun only if the user says so again, minutes.
+LONG = 60.0
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast trainings were on this computer.
+
+    Parameters
+    ----------
+    per_megapixel : float
+        Seconds that training takes for a million pixels.
+    checking : float
+        Seconds from the end of one epoch to the beginning of the next.
+    """
+
+    per_megapixel: float
+    checking: float
 
 
 def _memory() -> Path:
@@ -29,32 +53,50 @@ def _memory() -> Path:
     return Path(folder) / "speed.json"
 
 
-def _remembered() -> dict[str, float]:
-    """Return the seconds for a million pixels, by architecture."""
+def _remembered() -> dict[str, list[float]]:
+    """Return the two figures of `Speed`, by architecture."""
     try:
         known = json.loads(_memory().read_text(encoding="utf-8"))
-        return {str(name): float(seconds) for name, seconds in known.items()}
+        found = {str(name): [float(x) for x in pair] for name, pair in known.items()}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}  # none yet, or not as we left it
+    return {
+        name: pair
+        for name, pair in found.items()
+        if len(pair) == 2 and all(0 < x < float("inf") for x in pair)
+    }
 
 
-def seconds_per_megapixel(architecture: str) -> float:
-    """Return how long training on a million pixels takes here, seconds."""
-    known = _remembered().get(architecture, 0.0)
-    if 0 < known < float("inf"):
-        return known
+def find_speed(architecture: str) -> Speed:
+    """Return how fast an architecture is trained here, as far as can be told."""
+    known = _remembered().get(architecture)
+    if known is not None:
+        return Speed(*known)
     design = ARCHITECTURES.get(architecture)
     guess = design.seconds_per_megapixel if design else _GUESS
-    return guess / (os.cpu_count() or 1)
+    each = guess / (os.cpu_count() or 1)
+    return Speed(each, each * _CHECKING / 1e6)
 
 
-def remember_speed(architecture: str, seconds: float) -> None:
-    """Note how long training on a million pixels took here, seconds.
+def remember_speed(architecture: str, speed: Speed, pixels: float) -> None:
+    """Note how fast an epoch was trained here.
 
     It is for the next estimate only: that it cannot be written is no error.
+
+    Parameters
+    ----------
+    architecture : str
+        The network's.
+    speed : Speed
+        How fast it was.
+    pixels : float
+        How many pixels the epoch had; of few, nothing is learnt.
     """
+    if pixels < _LEAST_PIXELS:
+        return
     path = _memory()
-    known = {**_remembered(), architecture: round(seconds, 3)}
+    pair = [round(speed.per_megapixel, 3), round(speed.checking, 3)]
+    known = {**_remembered(), architecture: pair}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(known)
@@ -63,11 +105,18 @@ def remember_speed(architecture: str, seconds: float) -> None:
         return
 
 
+def pixels_per_epoch(params: TrainParams) -> int:
+    """Return how many pixels are trained on in an epoch."""
+    return params.steps_per_epoch * params.batch_size * params.patch_size**2
+
+
 def estimate_minutes(params: TrainParams, architecture: str) -> float:
     """Return how long a training of an architecture will take at most, minutes."""
-    a_step = params.batch_size * params.patch_size**2
-    pixels = params.epochs * (params.steps_per_epoch * a_step + _CHECKING)
-    minutes = pixels / 1e6 * seconds_per_megapixel(architecture) / 60
+    speed = find_speed(architecture)
+    an_epoch = pixels_per_epoch(params) / 1e6 * speed.per_megapixel + speed.checking
+    minutes = params.epochs * an_epoch / 60
     if params.minutes is not None:
-        minutes = min(minutes, params.minutes)
-    return minutes + _AROUND / 60
+        # The epoch under way is checked all the same.
+        minutes = min(minutes, params.minutes + speed.checking / 60)
+    # What it starts from is checked too.
+    return minutes + (_AROUND + speed.checking) / 60

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from napari_nucleiseg.core.labels.pairs import Pair
+from napari_nucleiseg.core.score.comparing import tally
 from napari_nucleiseg.core.score.fates import classify
 from napari_nucleiseg.core.score.matching import score_image, summarise
 from napari_nucleiseg.core.segment import pipeline
@@ -58,11 +59,14 @@ class Evaluation:
         For the verdict.
     predicted : list of numpy.ndarray
         Labels of each crop, in the order of `ValidationSet.crops`.
+    tallies : list of numpy.ndarray
+        What was found of each crop; see `core.score.comparing.tally`.
     """
 
     row: dict[str, float]
     figures: Figures
     predicted: list[np.ndarray]
+    tallies: list[np.ndarray]
 
 
 class ValidationSet:
@@ -121,7 +125,8 @@ class ValidationSet:
         nucleus = maps[..., predictor.spec.maps.index("nucleus")] > 0.5
         known = self.y[..., -1] > 0
         right = (nucleus == (self.y[..., self._truth] > 0.5)) & known
-        figures, predicted = score_crops(self.crops, predictor)
+        scored = score_crops(self.crops, predictor)
+        figures = scored.figures
         row = {
             "val_loss": loss(self.y, maps),
             "val_accuracy": float(right.sum() / max(known.sum(), 1)),
@@ -129,12 +134,10 @@ class ValidationSet:
             "val_AP75": figures.AP75,
             "val_mean_AP": figures.mean_AP,
         }
-        return Evaluation(row, figures, predicted)
+        return replace(scored, row=row)
 
 
-def score_crops(
-    crops: Sequence[Pair], predictor: Predictor
-) -> tuple[Figures, list[np.ndarray]]:
+def score_crops(crops: Sequence[Pair], predictor: Predictor) -> Evaluation:
     """Segment crops as a user's images are, and compare with what is true there.
 
     Parameters
@@ -146,12 +149,10 @@ def score_crops(
 
     Returns
     -------
-    figures : Figures
-        Of all crops.
-    predicted : list of numpy.ndarray
-        ``(y, x)`` int32 labels of each crop.
+    Evaluation
+        Without a row.
     """
-    predicted, scores, fates = [], [], []
+    predicted, scores, fates, tallies = [], [], [], []
     for crop in crops:
         found = pipeline.segment(
             crop.image, predictor, axes="YXS" if crop.image.ndim == 3 else "YX"
@@ -159,7 +160,9 @@ def score_crops(
         predicted.append(found.labels)
         scores.append(score_image(crop.labels, found.labels, known=crop.known))
         fates.append(classify(crop.labels, found.labels, known=crop.known).counts())
-    return Figures.collect(summarise(scores), fates), predicted
+        tallies.append(tally(crop.labels, found.labels, known=crop.known))
+    figures = Figures.collect(summarise(scores), fates)
+    return Evaluation({}, figures, predicted, tallies)
 
 
 def choose_crops(pairs: Sequence[Pair]) -> list[Pair]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_nucleiseg.core.labels.annotations import known_nuclei, split_planes
-from napari_nucleiseg.core.labels.holdout import split_validation
+from napari_nucleiseg.core.labels.holdout import check_apart, split_validation
 from napari_nucleiseg.core.labels.pairs import Pair
 
 
@@ -183,3 +183,12 @@ def test_what_cannot_be_parted_says_so(discs):
         split_validation([Pair(one, one * 0, "dish")])
     with pytest.raises(ValueError, match=r"between 0 and 1; received 1\.0"):
         split_validation([field(discs, 30, "a")], 1.0)
+
+
+def test_images_to_test_on_are_never_learnt_from():
+    image = np.arange(81.0).reshape(9, 9)
+    learnt = Pair(image, np.eye(9, dtype=int), "learnt")
+    other = Pair(image.T, np.eye(9, dtype=int), "learnt")
+    check_apart([learnt], [other])
+    with pytest.raises(ValueError, match=r"copy\.tif, is the same as learnt"):
+        check_apart([learnt], [Pair(image.copy(), np.eye(9, dtype=int), "copy.tif")])

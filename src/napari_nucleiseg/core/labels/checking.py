@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from napari_nucleiseg.core.labels.annotations import known_nuclei, to_labels
+from napari_nucleiseg.core.labels.belonging import belongs
 from napari_nucleiseg.core.labels.holdout import split_validation
 from napari_nucleiseg.core.labels.pairs import Pair, diameter_of
 from napari_nucleiseg.core.labels.pieces import find_pieces
 from napari_nucleiseg.core.segment.image import Contrast
 
 #: Fewer nuclei cannot be trained on; up to `FEW`, at 80:20 fewer than five are held
-#: out, and one nucleus more or less decides whether the new model is the better one.
+#: out, and nothing is judged by so few (see `models.verdict`).
 LEAST, FEW = 5, 25
 
 #: A label is no nucleus if it covers more of the image than this; a nucleus smaller
@@ -86,6 +87,7 @@ def check_pairs(
     share: float | None = 0.2,
     seed: int = 0,
     also: Sequence[Finding] = (),
+    segment: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Check:
     """Check pairs before training on them.
 
@@ -100,11 +102,14 @@ def check_pairs(
         How they will be split; see `split_validation`. None if they will not be.
     also : sequence of Finding
         What was found before, such as files that could not be read.
+    segment : callable, optional
+        Given an image, returns the labels that a model finds in it: it is asked
+        where the labels do not follow the light, and may not be of the image.
 
     Returns
     -------
     Check
-        Codes: ``"shape"``, ``"labels"``, ``"semantic"``, ``"pieces"``,
+        Codes: ``"shape"``, ``"labels"``, ``"foreign"``, ``"semantic"``, ``"pieces"``,
         ``"constant"``, ``"background"``, ``"empty"``, ``"unknown"``, ``"tiny"``,
         ``"small"``, ``"none"``, ``"few"``, ``"split"``, ``"size"`` and ``"summary"``,
         besides those of `also`.
@@ -118,6 +123,7 @@ def check_pairs(
         else:
             looks.append(look)
     areas = np.concatenate([look.areas for look in looks] or [np.zeros(0, int)])
+    findings += _about_foreign(looks, segment)
     findings += _about_images(looks, float(np.median(areas)) if areas.size else 0.0)
     width = diameter_of(areas)
     findings += _about_all(looks, int(areas.size), width, diameter, diameter_range)
@@ -279,6 +285,29 @@ def _about_images(looks: Sequence[_Look], median_area: float) -> list[Finding]:
     return found
 
 
+def _about_foreign(
+    looks: Sequence[_Look], segment: Callable[[np.ndarray], np.ndarray] | None
+) -> list[Finding]:
+    """Return which labels cannot be of the image they lie on."""
+    foreign = [
+        look.pair.name
+        for look in looks
+        if segment is not None
+        and not look.semantic
+        and not look.constant
+        and not belongs(look.pair.image, look.pair.labels, segment)
+    ]
+    if not foreign:
+        return []
+    text = (
+        f"The labels do not fit the image in {_list(foreign)}: the model finds next to "
+        "none of these nuclei, and their rims do not follow the light. Are they of "
+        "another image, shifted, rotated or mirrored?"
+    )
+    # If they are right all the same, it is the user who knows.
+    return [Finding("warning", "foreign", text, tuple(foreign))]
+
+
 def _about_all(
     looks: Sequence[_Look],
     nuclei: int,
@@ -315,8 +344,8 @@ def _about_all(
         found.append(Finding("error", "few", _painted(nuclei, text)))
     elif nuclei < FEW:
         text = (
-            "so few are held out that one more or less decides whether the new model "
-            f"counts as better. {FEW} or more are safer."
+            "so few are held out that it cannot be told whether the new model is "
+            "better. Some 125 tell, or images to test on."
         )
         found.append(Finding("warning", "few", _painted(nuclei, text)))
     return found

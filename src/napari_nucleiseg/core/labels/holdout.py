@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -77,6 +78,35 @@ def split_validation(
         except ValueError:
             pass  # it cannot be split
     return _part(pairs, {i for g in whole for i in groups[g]})
+
+
+def check_apart(pairs: Sequence[Pair], test: Sequence[Pair]) -> None:
+    """Check that images to test on are not learnt from.
+
+    Parameters
+    ----------
+    pairs, test : sequence of Pair
+        What is learnt from, and what is tested on.
+
+    Raises
+    ------
+    ValueError
+        If an image is in both, pixel by pixel, whatever it is called.
+    """
+    learnt = {_print_of(pair): pair.name for pair in pairs} if test else {}
+    for pair in test:
+        other = learnt.get(_print_of(pair))
+        if other is not None:
+            raise ValueError(
+                f"The image to test on, {pair.name or 'without a name'}, is the same "
+                f"as {other or 'one'}, which is learnt from. A test is worth something "
+                "only on images that were never learnt from: choose others."
+            )
+
+
+def _print_of(pair: Pair) -> tuple[tuple[int, ...], bytes]:
+    image = np.ascontiguousarray(pair.image)
+    return image.shape, hashlib.sha256(image.tobytes()).digest()
 
 
 def _part(pairs: Sequence[Pair], held: set[int]) -> tuple[list[Pair], list[Pair]]:

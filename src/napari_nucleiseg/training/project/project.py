@@ -219,7 +219,7 @@ class Project(ProjectFolder):
         Parameters
         ----------
         keep : bool, optional
-            Whether to keep it; by default, if the verdict says that it is better.
+            Whether to keep it; by default, if the verdict is that it is worth keeping.
         monitor : Monitor, optional
             See `training.run.train`.
 
@@ -236,7 +236,7 @@ class Project(ProjectFolder):
             self.drop()
             raise
         self.finish(outcome)
-        if outcome.verdict.better if keep is None else keep:
+        if outcome.verdict.worth_keeping if keep is None else keep:
             self.keep()
         else:
             self.back()

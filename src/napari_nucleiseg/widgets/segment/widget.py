@@ -69,6 +69,8 @@ class SegmentWidget(JobShell):
         Given by napari.
     """
 
+    TABBED = True
+
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(
             napari_viewer, title="Segment nuclei", button="Segment", tip=_RUN_TIP

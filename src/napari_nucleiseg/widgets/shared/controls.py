@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_nucleiseg.io.atomic import NotWritten, reason_of
+from napari_nucleiseg.widgets.shared.docks import main_window, tab_behind
 from napari_nucleiseg.widgets.shared.layers import MARK
 
 #: A longer run of characters without a space may be broken in a message.
@@ -221,6 +222,9 @@ class Shell(QScrollArea):
     #: With another dock beside it in a small window, still enough to work in.
     LEAST_HEIGHT = 150
 
+    #: Whether it shares its place with others that do, as tabs.
+    TABBED = False
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.setWidgetResizable(True)
@@ -229,6 +233,17 @@ class Shell(QScrollArea):
         self.setMinimumWidth(width)
         self.setMinimumHeight(self.LEAST_HEIGHT)
         self._forms: tuple[Container, ...] = ()
+        self._placed = False
+        # Once the dock has its place, which it has not yet when it is first shown.
+        self._placing = one_shot(self, 0, self._place)
+
+    def _place(self) -> None:
+        """Put the dock in one place with another of this package's, as tabs."""
+        window = main_window(self)
+        if window is not None and not self._placed:
+            self._placed = True
+            shells = [x for x in window.findChildren(Shell) if x.TABBED and x._placed]
+            tab_behind(self, [shell for shell in shells if shell is not self])
 
     def fill(self, parts: Sequence[QWidget | Container], *more: Container) -> None:
         """Put parts under each other, and align the labels of those that are forms.
@@ -251,6 +266,8 @@ class Shell(QScrollArea):
     def showEvent(self, event: Any) -> None:
         """Align labels now that they have their font, which magicgui did not know."""
         super().showEvent(event)
+        if self.TABBED and not self._placed:
+            self._placing.start()
         for form in self._forms:
             rows = [part.native.parent().layout() for part in form]
             beside = [row for row in rows if isinstance(row, QHBoxLayout)]

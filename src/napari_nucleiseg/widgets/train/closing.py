@@ -5,18 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject
-from qtpy.QtWidgets import QMainWindow, QMessageBox, QWidget
+from qtpy.QtWidgets import QMainWindow, QMessageBox
+
+from napari_nucleiseg.widgets.shared.docks import main_window
 
 #: What can become of a training when napari is closed, as the buttons say it.
 GO_ON, STOP, DISCARD = "Train on without napari", "Stop and keep the best", "Discard it"
-
-
-def main_window(widget: QWidget) -> QMainWindow | None:
-    """Return the main window that a widget is docked in, floating or not."""
-    parent: QObject | None = widget
-    while parent is not None and not isinstance(parent, QMainWindow):
-        parent = parent.parent()
-    return parent
 
 
 class CloseGuard(QObject):

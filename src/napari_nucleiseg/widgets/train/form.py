@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from magicgui.widgets import CheckBox, Container, LineEdit
+from magicgui.widgets import CheckBox, Container, FileEdit, LineEdit
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
@@ -114,11 +114,26 @@ class TrainForm(QWidget):
         )
         self.form = ParamForm(TrainParams, advanced=False)
         self.more_form = ParamForm(TrainParams, advanced=True, leave_out=_LEFT_OUT)
+        self.test_edit = FileEdit(
+            mode="d",
+            nullable=True,
+            label="Test on",
+            tooltip="A folder of images with labels to judge the new model by, from "
+            "which nothing is learnt. If there is none, part of your nuclei is held "
+            "out to judge by.",
+        )
+        self.test_form = Container(widgets=[self.test_edit])
+        self.test_form.margins = (0, 0, 0, 0)
         self.estimate_line = MessageLine("estimate_line")
         self._settle = one_shot(self, SETTLE_MS, self._run_check)
 
     def _lay_out(self) -> None:
-        self.advanced = folded("Advanced", self.more_form.native)
+        inside = QWidget()
+        more = QVBoxLayout(inside)
+        more.setContentsMargins(0, 0, 0, 0)
+        for form in (self.test_form, self.more_form):
+            more.addWidget(form.native)
+        self.advanced = folded("How it learns and is judged", inside)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         for widget in (
@@ -136,7 +151,13 @@ class TrainForm(QWidget):
     @property
     def parts(self) -> tuple[Container, ...]:
         """The forms in it, whose labels are aligned."""
-        return self.sources.extent, self.model_form, self.form, self.more_form
+        return (
+            self.sources.extent,
+            self.model_form,
+            self.form,
+            self.test_form,
+            self.more_form,
+        )
 
     def _connect(self) -> None:
         self.sources.sources_changed.connect(self._on_sources_changed)
@@ -278,6 +299,7 @@ class TrainForm(QWidget):
             params=self.params(),
             pretrained=self.pretrained_box.value,
             go_on=self.go_on_box.value,
+            test=self.test_edit.value,
         )
 
     def _on_base_chosen(self, *_: object) -> None:
@@ -300,11 +322,16 @@ class TrainForm(QWidget):
         chosen = self.base_box.value
         self.pretrained_box.visible = self.base is None and chosen.pretrained
 
+    @property
+    def minutes(self) -> float:
+        """How long the training would take at most, minutes."""
+        return estimate_minutes(self.params(), self.architecture)
+
     def _show_estimate(self) -> None:
-        minutes = estimate_minutes(self.params(), self.architecture)
+        time = duration(60 * self.minutes)
         self.estimate_line.setText(
-            f"At most about {duration(60 * minutes)} on this computer; it ends early "
-            "when the model no longer gets better."
+            f"At most about {time} on this computer; it ends early when the model no "
+            "longer gets better."
         )
 
     def reason(self) -> str:

@@ -6,26 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QFontDatabase
 from qtpy.QtWidgets import (
-    QDialog,
-    QDialogButtonBox,
     QFileDialog,
     QGridLayout,
     QInputDialog,
     QListWidget,
     QListWidgetItem,
     QMessageBox,
-    QPlainTextEdit,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_nucleiseg.models import library
-from napari_nucleiseg.models.card import format_card
 from napari_nucleiseg.models.registry import Model, list_models, unique_name
 from napari_nucleiseg.widgets.shared.controls import MessageLine, explain
+from napari_nucleiseg.widgets.train.card_dialog import CardDialog
 
 _FILES = f"Nuclei models (*{library.SUFFIX});;All files (*)"
 
@@ -163,8 +159,8 @@ class ModelsPanel(QWidget):
     def show_card(self) -> None:
         """Show the chosen model's card."""
         if (model := self.chosen_model()) is not None:
-            text = format_card(model.card, str(model.folder), model.built_in)
-            CardDialog(model.card.name, text, self).exec()
+            CardDialog(model, self).exec()
+            self.refresh()
 
     def rename(self) -> None:
         """Ask for another name for the chosen model."""
@@ -247,30 +243,3 @@ class ModelsPanel(QWidget):
             text=unique_name(taken),
         )
         return name.strip() if given else None
-
-
-class CardDialog(QDialog):
-    """A model's card, to read and to copy from.
-
-    Parameters
-    ----------
-    name, text : str
-        Of the model, and its card as text.
-    parent : QWidget, optional
-        See Qt.
-    """
-
-    def __init__(self, name: str, text: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setWindowTitle(f"Model {name}")
-        self.text = QPlainTextEdit(text)
-        self.text.setReadOnly(True)
-        # The figures stand in columns.
-        self.text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
-        self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        buttons.rejected.connect(self.reject)
-        layout = QVBoxLayout(self)
-        layout.addWidget(self.text)
-        layout.addWidget(buttons)
-        self.resize(760, 460)

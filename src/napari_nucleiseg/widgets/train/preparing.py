@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from napari_nucleiseg.core.labels.pieces import split_labels
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.io.pairs import load_pairs, read_pair_folder
 from napari_nucleiseg.models.registry import Model, models_folder
+from napari_nucleiseg.models.segmenting import find_labels
 from napari_nucleiseg.training.run import prepare
 from napari_nucleiseg.training.run_folder import Order, RunFolder
 from napari_nucleiseg.training.specs import spec_for
@@ -48,6 +50,8 @@ class Plan:
         Whether an encoder's weights are fetched, where the network has one.
     go_on : bool
         Whether the training goes on if napari is gone.
+    test : pathlib.Path or None
+        Folder to judge by, and not to learn from.
     """
 
     sources: tuple[LayerSource, ...]
@@ -59,6 +63,7 @@ class Plan:
     params: TrainParams
     pretrained: bool = True
     go_on: bool = False
+    test: Path | None = None
 
 
 def read_plan(plan: Plan) -> tuple[list[Pair], list[Finding]]:
@@ -92,7 +97,19 @@ def check(plan: Plan) -> Check:
         share=plan.params.validation_share,
         seed=plan.params.seed,
         also=findings,
+        segment=functools.partial(find_labels, model=plan.base),
     )
+
+
+def read_test(plan: Plan) -> list[Pair]:
+    """Read the images to judge by; raise ValueError if there are none."""
+    if plan.test is None:
+        return []
+    files = read_pair_folder(plan.test)
+    test, _ = load_pairs(files.pairs)
+    if not test:
+        raise ValueError(f"There are no images with labels to test on in {plan.test}.")
+    return test
 
 
 def prepare_run(plan: Plan) -> RunFolder:
@@ -109,7 +126,9 @@ def prepare_run(plan: Plan) -> RunFolder:
             architecture=plan.architecture,
             pretrained=plan.pretrained,
             go_on=plan.go_on,
+            data={"test_folder": str(plan.test)} if plan.test else {},
         ),
+        test=read_test(plan),
     )
 
 

@@ -19,6 +19,7 @@ from napari_nucleiseg.models.verdict import Verdict
 from napari_nucleiseg.training.run_folder import RunFolder
 from napari_nucleiseg.widgets.shared.controls import MessageLine
 from napari_nucleiseg.widgets.shared.stage_progress import StageProgress
+from napari_nucleiseg.widgets.train.enlarged import enlarge
 
 #: Height of the curves, pixels.
 CURVES_HEIGHT = 260
@@ -127,8 +128,8 @@ class Picture(QWidget):
         super().__init__()
         self.image = _WidePicture()
         caption = QLabel(
-            "Validation set: image, your labels, and what is found now. Orange: no "
-            "match."
+            "Held out: image, your labels, and what is found now. Orange: no match. "
+            "Click to enlarge."
         )
         caption.setWordWrap(True)
         column = QVBoxLayout(self)
@@ -152,8 +153,9 @@ class _WidePicture(QLabel):
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setToolTip(
             "Images of the validation set: as they are, as you labelled them, and "
-            "the nuclei that the model finds now."
+            "the nuclei that the model finds now. Click to enlarge."
         )
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
 
     def show_file(self, path: Path) -> None:
         """Show a picture file, if it is there."""
@@ -161,6 +163,10 @@ class _WidePicture(QLabel):
         if not pixmap.isNull():
             self._pixmap = pixmap
             self._fit()
+
+    def mousePressEvent(self, event: object) -> None:
+        """Show the picture in a window of its own."""
+        enlarge(self._pixmap, self)
 
     def resizeEvent(self, event: object) -> None:
         """Keep the picture as wide as there is room."""

@@ -124,8 +124,8 @@ class WaitingPanel(QWidget):
 
     #: To be resumed; the run.
     resumed = Signal(object)
-    #: Settled, with what happened in words.
-    settled = Signal(str)
+    #: Settled, with what happened in words, and the model that was kept, if one was.
+    settled = Signal(str, str)
     #: A training elsewhere has begun or ended; there may be a new model.
     ended = Signal()
     #: To be shown: an Entry, or None where there is nothing any more; and whether the
@@ -231,9 +231,10 @@ class WaitingPanel(QWidget):
         try:
             folder = run.accept()
         except (OSError, ValueError) as e:
-            self.settled.emit(f"It could not be kept: {explain(e)}")
+            self.settled.emit(f"It could not be kept: {explain(e)}", "")
             return
-        self.settled.emit(f"{quoted(folder.name)} is now among your models.")
+        text = f"{quoted(folder.name)} is now among your models."
+        self.settled.emit(text, folder.name)
 
     def discard(self) -> None:
         """Delete the training that waits."""
@@ -243,9 +244,9 @@ class WaitingPanel(QWidget):
         try:
             self.run.discard()
         except (OSError, ValueError) as e:
-            self.settled.emit(f"{name} could not be discarded: {explain(e)}")
+            self.settled.emit(f"{name} could not be discarded: {explain(e)}", "")
             return
-        self.settled.emit(f"The training of {name} was discarded.")
+        self.settled.emit(f"The training of {name} was discarded.", "")
 
     def close_entry(self) -> None:
         """Show a training that has ended no more."""
@@ -253,6 +254,6 @@ class WaitingPanel(QWidget):
             try:
                 mark_seen(self.entry.model.folder)
             except OSError as e:
-                self.settled.emit(explain(e))
+                self.settled.emit(explain(e), "")
                 return
-            self.settled.emit("")
+            self.settled.emit("", self.entry.name)

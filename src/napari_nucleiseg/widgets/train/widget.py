@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
-from napari_nucleiseg.core.monitor import Monitor, Progress
+from napari_nucleiseg.core.monitor import Monitor, Progress, duration
 from napari_nucleiseg.training.outcome import TrainOutcome
 from napari_nucleiseg.training.process import TrainingProcess
 from napari_nucleiseg.training.run_folder import RunFolder
+from napari_nucleiseg.training.speed import LONG
 from napari_nucleiseg.widgets.shared.asking import ask
 from napari_nucleiseg.widgets.shared.controls import (
     MessageLine,
@@ -22,7 +23,8 @@ from napari_nucleiseg.widgets.shared.controls import (
     quoted,
     unwrapped,
 )
-from napari_nucleiseg.widgets.train.closing import CloseGuard, main_window
+from napari_nucleiseg.widgets.shared.docks import bring_forward, main_window
+from napari_nucleiseg.widgets.train.closing import CloseGuard
 from napari_nucleiseg.widgets.train.form import TrainForm, folded
 from napari_nucleiseg.widgets.train.models_panel import ModelsPanel
 from napari_nucleiseg.widgets.train.preparing import prepare_run
@@ -50,12 +52,15 @@ class TrainWidget(Shell):
         Given by napari.
     """
 
+    TABBED = True
+
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(width=340)
         self.viewer = unwrapped(napari_viewer)
         self._run: TrainRun | None = None
         self._rows: list[dict[str, float]] = []
         self._gone = False
+        self._new_model = ""
         self._make_controls()
         self._lay_out()
         self._connect()
@@ -76,14 +81,19 @@ class TrainWidget(Shell):
         )
         self.progress = TrainProgress()
         self.message_line = MessageLine("message_line")
+        self.segment_button = QPushButton("Segment with it")
+        self.segment_button.setToolTip(
+            "Open the Segment widget with the new model chosen."
+        )
         self.waiting = WaitingPanel()
         self.curves = Curves()
         self.picture = Picture()
         self.verdict = VerdictTable()
         self.models_panel = ModelsPanel()
-        # When the picture has found its place.
+        self._looked_for: QWidget = self.curves
+        # When it has found its place.
         self._look_down = one_shot(
-            self, 100, lambda: self.ensureWidgetVisible(self.picture)
+            self, 100, lambda: self.ensureWidgetVisible(self._looked_for)
         )
 
     def _lay_out(self) -> None:
@@ -99,6 +109,7 @@ class TrainWidget(Shell):
                 buttons,
                 self.progress,
                 self.message_line,
+                self.segment_button,
                 self.waiting,
                 self.verdict,
                 self.curves,
@@ -107,7 +118,13 @@ class TrainWidget(Shell):
             ),
             *self.form.parts,
         )
-        for widget in (self.curves, self.picture, self.verdict, self.message_line):
+        for widget in (
+            self.curves,
+            self.picture,
+            self.verdict,
+            self.message_line,
+            self.segment_button,
+        ):
             widget.hide()
 
     def _connect(self) -> None:
@@ -115,6 +132,7 @@ class TrainWidget(Shell):
         self.train_button.clicked.connect(self.train)
         self.stop_button.clicked.connect(self.stop)
         self.cancel_button.clicked.connect(self.cancel)
+        self.segment_button.clicked.connect(self.segment_with_it)
         self.waiting.resumed.connect(self.resume)
         self.waiting.settled.connect(self._on_settled)
         self.waiting.ended.connect(self._on_models_changed)
@@ -161,9 +179,10 @@ class TrainWidget(Shell):
         self.cancel_button.setVisible(training)
         self.form.setEnabled(not training)
 
-    def _on_settled(self, text: str) -> None:
+    def _on_settled(self, text: str, kept: str) -> None:
         """Show what was done with a training that waited."""
         self._run = None
+        self._offer(kept)
         self._on_models_changed()
         self._on_looked_at(self.waiting.entry, True)
         if text:
@@ -173,7 +192,9 @@ class TrainWidget(Shell):
 
     def train(self) -> None:
         """Start the training that the form asks for."""
-        if self.is_training or self._reason() or not self._may_use_unchecked():
+        if self.is_training or self._reason():
+            return
+        if not (self._may_use_unchecked() and self._may_go_on()):
             return
         plan = self.form.plan()
         self._rows = []
@@ -201,6 +222,29 @@ class TrainWidget(Shell):
             self.form.sources.labelled_box.value = "by hand"
         return right
 
+    def _may_go_on(self) -> bool:
+        """Ask before time is spent in vain, or before very much of it is spent."""
+        check = self.form.check
+        foreign = [x for x in check.findings if x.code == "foreign"] if check else []
+        if foreign and not ask(
+            self,
+            "These labels do not seem to be of these images. Train on them?",
+            foreign[0].text,
+            yes="Train all the same",
+            no="Do not train",
+        ):
+            return False
+        minutes = self.form.minutes
+        return minutes < LONG or ask(
+            self,
+            f"This may take {duration(60 * minutes)} on this computer. Begin?",
+            "A time limit, fewer epochs, or starting from a model instead of from "
+            "scratch make it shorter. It can be stopped at any time, keeps the best "
+            "so far, and can go on without napari.",
+            yes="Begin",
+            no="Not now",
+        )
+
     def resume(self, run: RunFolder) -> None:
         """Continue a training that was interrupted."""
         if self.is_training or not run.can_resume:
@@ -214,6 +258,7 @@ class TrainWidget(Shell):
 
     def _start(self, prepare: Callable[[Monitor], RunFolder]) -> None:
         self.message_line.hide()
+        self._offer("")
         self.verdict.hide()
         self.curves.show_rows(self._rows)
         self.curves.setVisible(bool(self._rows))
@@ -271,12 +316,12 @@ class TrainWidget(Shell):
         if progress.stage == "Epoch":
             self._rows.append(dict(progress.metrics))
             self.curves.show_rows(self._rows)
-            self.curves.show()
+            if not self.curves.isVisibleTo(self):
+                self.curves.show()
+                self._scroll_to(self.curves)
             if self._run is not None and self._run.folder is not None:
                 self.picture.show_file(self._run.folder.picture)
-                if not self.picture.isVisible():
-                    self.picture.show()
-                    self._look_down.start()
+                self.picture.show()
         self.progress.show_progress(progress)
 
     # ---- endings -----------------------------------------------------------------
@@ -286,6 +331,10 @@ class TrainWidget(Shell):
         self.stop_button.setEnabled(True)
         self.progress.show_progress(None)
         self._update()
+
+    def _scroll_to(self, part: QWidget) -> None:
+        self._looked_for = part
+        self._look_down.start()
 
     def _say(self, text: str) -> None:
         self.message_line.setText(text)
@@ -297,15 +346,35 @@ class TrainWidget(Shell):
         self.verdict.show_verdict(outcome.verdict, name)
         self.verdict.show()
         self.picture.show_file(outcome.picture)
+        self._offer(name if outcome.kept else "")
         epochs = f"{outcome.epochs} epoch{'' if outcome.epochs == 1 else 's'}"
         text = f"Trained for {epochs}; the best was epoch {outcome.best_epoch}. "
         if outcome.problem:
             text += f"It ended early: {outcome.problem} "
+        text += outcome.ending
         if outcome.kept:
-            text += f"“{name}” is now among your models."
             self._on_models_changed()
         self._say(text)
-        show_info(f"Train a nuclei model: {outcome.verdict.sentence}")
+        self._scroll_to(self.verdict)
+        # It passes, and is short: the sentence is in the dock.
+        show_info(f"{name}: {outcome.verdict.word}")
+
+    def _offer(self, name: str) -> None:
+        """Offer to segment with a new model, or no longer if it has no name."""
+        self._new_model = name
+        self.segment_button.setVisible(bool(name))
+
+    def segment_with_it(self) -> None:
+        """Open the Segment widget, or bring it forward, with the new model chosen."""
+        if not _segment_widgets(self):
+            self.viewer.window.add_plugin_dock_widget(
+                "napari-nucleiseg", "Segment nuclei"
+            )
+        for widget in _segment_widgets(self)[:1]:
+            widget.refresh_models()
+            index = widget.model_box.findText(self._new_model)
+            widget.model_box.setCurrentIndex(index)
+            bring_forward(widget)
 
     def _on_failed(self, text: str) -> None:
         self._show_ended()
