@@ -116,12 +116,12 @@ class BatchForm(Container):
     # ---- something changes ----------------------------------------------------------
 
     def offer_layers(self) -> None:
-        """Offer the layers there are now, keeping what is chosen."""
-        chosen = self.layers.value
+        """Offer the layers there are now: all but those that were taken out."""
+        taken_out = set(self.layers.choices) - set(self.layers.value)
         with self.layers.changed.blocked():
             self.layers.reset_choices()
             there = [layer for _, layer in self._images()]
-            self.layers.value = [x for x in chosen if x in there] or there
+            self.layers.value = [layer for layer in there if layer not in taken_out]
         if self.source.value == LAYERS:
             self.list_changed.emit()
 
