@@ -138,8 +138,14 @@ class BlockPlan(Record):
             The model's own thresholds.
         """
         settings = resolve_settings(params, model, self.diameter)
+        asked = params.model_dump()
+        recipe = None if self.recipe is None else {**self.recipe, "segment": asked}
         return self.model_copy(
-            update={"params": params.model_dump(), "settings": settings.model_dump()}
+            update={
+                "params": asked,
+                "settings": settings.model_dump(),
+                "recipe": recipe,
+            }
         )
 
 

@@ -278,7 +278,7 @@ class _Blocks:
             found,
             maps=maps.read(window),
             pixels=np.frombuffer(self._hash(index), np.uint8),
-            probability=np.float64(self._settings.probability),
+            probability=np.asarray(self._settings.probability),
         )
 
 

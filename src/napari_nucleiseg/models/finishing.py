@@ -302,7 +302,7 @@ class JoinedPlane:
         self._read = reader_of_blocks(part_of, plan.block, self._shape)
         figures = NucleusFigures.none(nuclei.count)
         sums = np.zeros((2, nuclei.count))
-        for i, window, settled, inside in self._settled("Measuring nuclei"):
+        for i, window, settled, inside in self._settled("Joining blocks"):
             (maps,) = files.read(first + i, "maps")
             figures.add(settled, maps, inside)
             _add_places(sums, settled[inside], window)
@@ -310,11 +310,9 @@ class JoinedPlane:
         if plan.calibration is not None:
             judge = Calibration(**plan.calibration)
         judged = judge(figures)
-        self._numbers = number_kept(judged, settings)
         centroid = sums / np.maximum(figures.area, 1)
-        if region is not None:
-            here = (self._numbers[1:] > 0) & region.covers(index, *centroid)
-            self._numbers[1:] = np.where(here, np.cumsum(here), 0)
+        outside = None if region is None else ~region.covers(index, *centroid)
+        self._numbers = number_kept(judged, settings, outside=outside)
         kept = self._numbers[1:] > 0
         self.count = int(kept.sum())
         self._confidence, self._area = judged[kept], figures.area[kept]

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_nucleiseg.core.params import InstanceSettings
+from napari_nucleiseg.core.segment.blocks import separating
 from napari_nucleiseg.core.segment.blocks.basins import find_basins
 from napari_nucleiseg.core.segment.blocks.grid import ArrayMaps, plan_blocks
 from napari_nucleiseg.core.segment.blocks.separating import separate
@@ -74,3 +75,33 @@ def test_a_basin_has_one_name_in_whatever_block_it_is_seen():
     for window in plan_blocks((90, 90), 40):
         part = find_basins(maps, window, thresholds)
         np.testing.assert_array_equal(np.r_[-1, part.ids][part.labels], named[window])
+
+
+def test_only_another_probability_floods_again(monkeypatch):
+    """The least area, the separation and the confidence look at what is there."""
+    rng = np.random.default_rng(0)
+    maps = ndi.gaussian_filter(rng.random((120, 120, 3)), (4, 4, 0))
+    maps = (maps - maps.min()) / np.ptp(maps)
+    flooded, count = separating.Flooded(), [0]
+    find = separating.find_basins
+
+    def counted(*args, **kwargs):
+        count[0] += 1
+        return find(*args, **kwargs)
+
+    monkeypatch.setattr(separating, "find_basins", counted)
+    first = InstanceSettings(min_area=1)
+    before = None
+    for thresholds in (
+        first,
+        first.replace(min_area=200),
+        first.replace(separation=0.9),
+        first.replace(probability=0.6),
+    ):
+        source = ArrayMaps(maps.astype(np.float32))
+        count[0] = 0
+        labels, _ = separating.separate(source, thresholds, block=64, flooded=flooded)
+        assert (count[0] > 0) == (thresholds.probability != before)
+        before = thresholds.probability
+        fresh, _ = separating.separate(source, thresholds, block=64)
+        np.testing.assert_array_equal(labels, fresh)

@@ -285,7 +285,7 @@ def to_image_axes(labels: np.ndarray, axes: str) -> np.ndarray:
     letters = [letter for letter in axes if letter not in "CS"]
     canonical = [i for i, letter in enumerate(letters) if letter not in "YX"]
     canonical += [letters.index("Y"), letters.index("X")]
-    labels = labels.transpose(np.argsort(canonical))
+    labels = labels.transpose([int(i) for i in np.argsort(canonical)])
     at = axes.replace("S", "").find("C")
     return labels if at < 1 else np.expand_dims(labels, at)
 

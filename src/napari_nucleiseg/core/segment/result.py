@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,13 +17,14 @@ from napari_nucleiseg.core.monitor import (
 )
 from napari_nucleiseg.core.params import SegmentParams
 from napari_nucleiseg.core.segment.blocks.grid import ArrayMaps
-from napari_nucleiseg.core.segment.blocks.separating import separate
+from napari_nucleiseg.core.segment.blocks.separating import Flooded, separate
 from napari_nucleiseg.core.segment.confidence import (
     Calibration,
     Judge,
     label_confidence,
 )
 from napari_nucleiseg.core.segment.instances import InstanceSettings
+from napari_nucleiseg.core.segment.region import Region
 
 NOTHING_FOUND = (
     "No nuclei were found. Try a lower probability, another channel or another "
@@ -84,6 +85,10 @@ class Segmentation:
         Why the image may have been read wrongly; see `warnings`.
     calibration : Calibration or None
         The model's own; makes the confidence.
+    region : Region or None
+        Where nuclei were looked for; None for everywhere.
+    flooded : mapping of int to Flooded or None
+        What `relabel` need not find again, by plane.
     """
 
     labels: np.ndarray
@@ -99,6 +104,8 @@ class Segmentation:
     channel: int | None = None
     suspect: tuple[str, ...] = ()
     calibration: Calibration | None = field(default=None, repr=False)
+    region: Region | None = field(default=None, repr=False)
+    flooded: Mapping[int, Flooded] | None = field(default=None, repr=False)
 
     @property
     def count(self) -> int:
@@ -216,6 +223,8 @@ def relabel(
         segmentation.labels.shape,
         monitor or SilentMonitor(),
         confidence=segmentation.calibration or label_confidence,
+        region=segmentation.region,
+        flooded=segmentation.flooded,
     )
     return replace(
         segmentation,
@@ -233,6 +242,8 @@ def label_planes(
     monitor: Monitor,
     *,
     confidence: Judge = label_confidence,
+    region: Region | None = None,
+    flooded: Mapping[int, Flooded] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Make the labels of all planes, numbered through.
 
@@ -249,6 +260,10 @@ def label_planes(
     confidence : callable
         The figures of a plane's nuclei to what is told of each: a `Calibration`,
         `label_confidence` or `nucleus_features`.
+    region : Region, optional
+        Only nuclei with their centroids there are kept.
+    flooded : mapping of int to Flooded, optional
+        See `Segmentation`.
 
     Returns
     -------
@@ -276,10 +291,15 @@ def label_planes(
             )
 
         found, figures = separate(
-            ArrayMaps(plane.maps), settings, scale=plane.scale, on_block=on_block
+            ArrayMaps(plane.maps),
+            settings,
+            scale=plane.scale,
+            on_block=on_block,
+            flooded=None if flooded is None else flooded[index],
         )
         judged = confidence(figures)
-        table = number_kept(judged, settings, count)
+        outside = None if region is None else ~_inside(region, index, found)
+        table = number_kept(judged, settings, count, outside)
         labels[index] = table[found]
         confidences.append(judged[table[1:] > 0])
         count += int((table > 0).sum())
@@ -288,7 +308,10 @@ def label_planes(
 
 
 def number_kept(
-    judged: np.ndarray, settings: InstanceSettings, before: int = 0
+    judged: np.ndarray,
+    settings: InstanceSettings,
+    before: int = 0,
+    outside: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the final number of each nucleus: none for those that are too unlikely.
 
@@ -301,6 +324,8 @@ def number_kept(
         Its least confidence is used.
     before : int
         What the numbers start after.
+    outside : numpy.ndarray, optional
+        ``(n,)`` bool: nuclei that are left out in any case.
 
     Returns
     -------
@@ -310,4 +335,18 @@ def number_kept(
     keep = np.ones(len(judged), bool)
     if judged.ndim == 1:
         keep = judged >= settings.min_confidence
+    if outside is not None:
+        keep &= ~outside
     return np.r_[0, np.where(keep, before + np.cumsum(keep), 0)].astype(np.int32)
+
+
+def _inside(region: Region, plane: int, labels: np.ndarray) -> np.ndarray:
+    """Return which of the nuclei 1..n of a plane have their centroid in a region."""
+    at = np.flatnonzero(labels)
+    number = labels.ravel()[at]
+    areas = np.bincount(number)[1:]
+    y, x = (
+        np.bincount(number, places)[1:] / np.maximum(areas, 1)
+        for places in np.divmod(at, labels.shape[1])
+    )
+    return region.covers(plane, y, x)

@@ -10,9 +10,11 @@ import numpy as np
 from napari_nucleiseg.core.monitor import Monitor, Progress, check_cancelled
 from napari_nucleiseg.core.segment import image as images
 from napari_nucleiseg.core.segment.blending import KEPT, TiledMaps, run_tiled
+from napari_nucleiseg.core.segment.blocks.settling import widest_hole
 from napari_nucleiseg.core.segment.instances import MAPS
 from napari_nucleiseg.core.segment.lazy import LazyPlanes
 from napari_nucleiseg.core.segment.predictor import NetworkSpec, Predictor
+from napari_nucleiseg.core.segment.region import Region
 from napari_nucleiseg.core.segment.result import PlaneMaps
 from napari_nucleiseg.core.segment.size import (
     estimate_scale,
@@ -148,11 +150,21 @@ class Runner:
         ]
         return min(near, key=lambda seen: abs(np.log(seen / scale)), default=scale)
 
-    def run_plane(self, index: int, scale: float) -> PlaneMaps:
-        """Return the network's maps of one plane, seen at the given scale."""
+    def run_plane(
+        self, index: int, scale: float, region: Region | None = None
+    ) -> PlaneMaps:
+        """Return the network's maps of one plane, seen at the given scale.
+
+        Those of nuclei outside of a region are left empty.
+        """
         maps = self.maps_of(index, scale, kept=0)
         y, x = maps.shape
-        return PlaneMaps(maps.read((slice(0, y), slice(0, x))), scale)
+        if region is None:
+            return PlaneMaps(maps.read((slice(0, y), slice(0, x))), scale)
+        out = np.zeros((y, x, len(MAPS)), np.uint8)
+        for box in region.boxes(index, (y, x), 2 * widest_hole(scale)):
+            out[box] = maps.read(box)
+        return PlaneMaps(out, scale)
 
     def maps_of(
         self,

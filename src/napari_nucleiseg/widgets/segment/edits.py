@@ -11,6 +11,7 @@ from qtpy.QtCore import QTimer
 
 from napari_nucleiseg.core.labels.corrections import keep_corrections
 from napari_nucleiseg.core.segment.planes import from_image_axes
+from napari_nucleiseg.core.segment.region import Region
 from napari_nucleiseg.widgets.shared.layers import RECORD, full_data
 
 if TYPE_CHECKING:
@@ -213,13 +214,38 @@ class EditedTable:
         table[BY_HAND] = np.array([ways.get(n) for n in table["index"]], object)
         return table
 
-    def carried_to(self, fresh: EditedTable) -> EditedTable:
+    def outside(self, region: Region) -> list[int]:
+        """Return the nuclei that have their centroids outside of a region."""
+        table = self.table()
+        stack = self._known.shape[:-2]
+        places = [table[f"centroid_{name}"] for name in self._plane_columns(stack)]
+        plane = np.zeros(len(table), int)
+        if places:
+            place = [np.rint(at).astype(int) for at in places]
+            plane = np.ravel_multi_index(place, stack)
+        out = np.ones(len(table), bool)
+        for number in np.unique(plane):
+            at = np.flatnonzero(plane == number)
+            y, x = (table[f"centroid_{name}"].to_numpy()[at] for name in "yx")
+            out[at] = ~region.covers(int(number), y, x)
+        return [int(n) for n in table["index"].to_numpy()[out]]
+
+    def _plane_columns(self, stack: tuple[int, ...]) -> list[str]:
+        """Return what the axes of planes are called in the table, in their order."""
+        names = [name.removeprefix("centroid_") for name in self._means]
+        return [name for name in names if name not in ("y", "x")][: len(stack)]
+
+    def carried_to(
+        self, fresh: EditedTable, region: Region | None = None
+    ) -> EditedTable:
         """Return the table of labels made anew, in which corrections are kept.
 
         Parameters
         ----------
         fresh : EditedTable
             Of the new labels, of the same shape, untouched.
+        region : Region, optional
+            Where they were made anew: nuclei outside of it are kept, too.
 
         Returns
         -------
@@ -227,7 +253,8 @@ class EditedTable:
             Its ``labels`` are `core.labels.corrections.keep_corrections`'.
         """
         ways = self.by_hand()
-        held = np.fromiter(ways, np.int64, len(ways))
+        outside = [] if region is None else self.outside(region)
+        held = np.array(sorted({*ways, *outside}), np.int64)
         cleared = self.cleared
         labels, number = keep_corrections(fresh.labels, self._known, held, cleared)
         before = fresh.table()
@@ -342,14 +369,19 @@ def unwatch(layer: Labels) -> None:
     _WATCHES.pop(layer, None)
 
 
-def carried(layer: Labels, fresh: EditedTable) -> EditedTable:
-    """Return the table of labels made anew, with a layer's corrections kept in them."""
+def carried(
+    layer: Labels, fresh: EditedTable, region: Region | None = None
+) -> EditedTable:
+    """Return the table of labels made anew, with a layer's corrections kept in them.
+
+    Where they were made anew in a region only, all that is outside is kept, too.
+    """
     watch = watch_of(layer)
-    if watch is None or not watch.update():
+    if watch is None or not (watch.update() or region is not None):
         return fresh
     if watch.table.labels.shape != fresh.labels.shape:
         return fresh
-    return watch.table.carried_to(fresh)
+    return watch.table.carried_to(fresh, region)
 
 
 def watched_labels(viewer: napari.Viewer, image: Image) -> Labels | None:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import Container
-from napari.layers import Image, Labels, Layer
+from magicgui.types import FileDialogMode
+from magicgui.widgets import Container, FileEdit
+from napari.layers import Image, Labels, Layer, Shapes
 from psygnal import Signal
 
 from napari_nucleiseg.core.params import SegmentParams
+from napari_nucleiseg.core.segment.region import Region
 from napari_nucleiseg.models.recipe import SavedRecipe
 from napari_nucleiseg.models.registry import Model, list_models
+from napari_nucleiseg.widgets.segment import large, places
 from napari_nucleiseg.widgets.shared.axes import AxesEdit
-from napari_nucleiseg.widgets.shared.controls import LayerBox, NarrowBox
+from napari_nucleiseg.widgets.shared.controls import LayerBox, NarrowBox, quoted
 from napari_nucleiseg.widgets.shared.layers import (
+    MARK,
     RECORD,
     ChannelChoice,
 )
@@ -23,6 +29,17 @@ from napari_nucleiseg.widgets.shared.param_form import ParamForm
 
 if TYPE_CHECKING:
     import napari
+
+_PLACE_TIP = (
+    "Where to find nuclei: everywhere, in the part of the image that is in view, or "
+    "inside the rectangles, ellipses and polygons of a Shapes layer. Labels outside "
+    "stay as they are."
+)
+_OUTPUT_TIP = (
+    "The labels of an image this large are written to this folder (OME-Zarr), and "
+    "opened from there; a table of the nuclei goes beside it (Parquet). What is "
+    "finished of a cancelled run stays, and Segment goes on after it."
+)
 
 
 class SegmentForm(Container):
@@ -45,6 +62,8 @@ class SegmentForm(Container):
     axes: AxesEdit
     channel: NarrowBox
     model: NarrowBox
+    place: NarrowBox
+    output: FileEdit
 
     def __init__(self, viewer: napari.Viewer) -> None:
         image = LayerBox(
@@ -62,15 +81,28 @@ class SegmentForm(Container):
         model = NarrowBox(
             name="model", label="Model", tooltip="The trained network to use."
         )
-        super().__init__(widgets=[image, AxesEdit(), channel, model])
+        place = NarrowBox(name="place", label="Where", tooltip=_PLACE_TIP)
+        output = FileEdit(
+            name="output",
+            label="Labels to",
+            mode=FileDialogMode.OPTIONAL_FILE,
+            filter="*.zarr",
+            tooltip=_OUTPUT_TIP,
+        )
+        super().__init__(widgets=[image, AxesEdit(), channel, model, place, output])
         self.margins = (0, 0, 0, 0)
         self.viewer = viewer
         self.values_form = ParamForm(SegmentParams, advanced=False)
         self.more_form = ParamForm(SegmentParams, advanced=True)
         # The values as they were set for the model; what differs, the user has set.
         self._values_set: dict[str, Any] = {}
+        # Where the labels of large images go, by layer, where the user has said it.
+        self._outputs: weakref.WeakKeyDictionary[Image, Path] = (
+            weakref.WeakKeyDictionary()
+        )
         self._connect()
         self._follow(viewer.layers.selection.active)
+        self._offer_places()
         self._on_image_chosen()
         self.refresh_models()
 
@@ -79,6 +111,7 @@ class SegmentForm(Container):
         self.axes.changed.connect(self._offer_channels)
         self.channel.changed.connect(lambda _: self.source_changed.emit())
         self.model.changed.connect(self._on_model_chosen)
+        self.output.changed.connect(self._on_output_set)
         for form in (self.values_form, self.more_form):
             form.param_changed.connect(self.value_changed.emit)
         active = self.viewer.layers.selection.events.active
@@ -102,6 +135,35 @@ class SegmentForm(Container):
         """Return the model that is chosen, if there is one."""
         return self.model.value
 
+    def is_large(self) -> bool:
+        """Return whether the image is segmented by blocks, and its labels to a file."""
+        image = self.chosen_layer()
+        return image is not None and large.is_large(image, self.chosen_channel())
+
+    def chosen_region(self) -> Region | None:
+        """Return where nuclei are to be looked for; None for everywhere.
+
+        Raises
+        ------
+        ValueError
+            If nothing of the image is there, or it cannot be told.
+        """
+        image, place = self.chosen_layer(), self.place.value
+        if image is None or place in (None, places.WHOLE):
+            return None
+        if place == places.VIEW:
+            return places.region_in_view(self.viewer, image, self.chosen_channel())
+        return places.region_in_shapes(place, image, self.chosen_channel())
+
+    def place_name(self) -> str:
+        """Return what the region is, for a sentence."""
+        place = self.place.value
+        if place in (None, places.WHOLE):
+            return "the whole image"
+        if place == places.VIEW:
+            return "what was in view"
+        return f"inside {quoted(place.name)}"
+
     def params(self) -> SegmentParams:
         """Return the values in the form.
 
@@ -120,6 +182,7 @@ class SegmentForm(Container):
     def reset_choices(self, *_: object) -> None:
         """Offer the layers there are now; called by napari when they change."""
         self.image.reset_choices()
+        self._offer_places()
 
     def choose(self, image: Image) -> None:
         """Choose an image layer, if it is there."""
@@ -148,7 +211,34 @@ class SegmentForm(Container):
         if tuple(choices) != self.channel.choices:
             self.channel.offer([(choice.label, choice) for choice in choices], None)
         self.channel.visible = len(choices) > 1
+        self._offer_output()
         self.source_changed.emit()
+
+    def _offer_places(self) -> None:
+        shapes = [
+            layer
+            for layer in self.viewer.layers
+            if isinstance(layer, Shapes) and MARK not in layer.metadata
+        ]
+        choices = [("The whole image", places.WHOLE), ("What is in view", places.VIEW)]
+        choices += [(f"Inside {layer.name}", layer) for layer in shapes]
+        chosen = self.place.value
+        values = [value for _, value in choices]
+        self.place.offer(choices, chosen if chosen in values else places.WHOLE)
+
+    def _offer_output(self) -> None:
+        """Show where the labels of a large image will go."""
+        image = self.chosen_layer()
+        self.output.visible = self.is_large()
+        if image is not None and self.is_large():
+            path = self._outputs.get(image) or large.default_output(image)
+            with self.output.changed.blocked():
+                self.output.value = path
+
+    def _on_output_set(self, path: Path | None) -> None:
+        image = self.chosen_layer()
+        if image is not None and path is not None:
+            self._outputs[image] = path
 
     # ---- models and values ----------------------------------------------------------
 

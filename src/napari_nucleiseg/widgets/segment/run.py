@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels
 
-from napari_nucleiseg.core.monitor import Monitor
+from napari_nucleiseg.core.monitor import Monitor, Stages
 from napari_nucleiseg.core.params import SegmentParams
 from napari_nucleiseg.core.segment.pipeline import segment
 from napari_nucleiseg.core.segment.planes import to_planes
 from napari_nucleiseg.core.segment.predictor import Predictor
+from napari_nucleiseg.core.segment.region import Region
 from napari_nucleiseg.core.segment.result import (
     Segmentation,
     relabel,
@@ -50,6 +51,10 @@ class Run:
         As asked for.
     model : Model
         The model to use.
+    region : Region or None
+        Where nuclei are looked for; None for everywhere.
+    place : str
+        What that is, in words.
     started : float
         When, by `time.monotonic`.
     """
@@ -57,6 +62,8 @@ class Run:
     choice: ChannelChoice
     params: SegmentParams
     model: Model
+    region: Region | None = None
+    place: str = "the whole image"
     started: float = field(default_factory=time.monotonic)
 
     @functools.cached_property
@@ -98,7 +105,9 @@ class Found:
     def nbytes(self) -> int:
         """Approximate memory use, bytes."""
         maps = sum(plane.maps.nbytes for plane in self.result.planes)
-        return maps + self.result.labels.nbytes + self.intensity.nbytes
+        flooded = (self.result.flooded or {}).values()
+        kept = maps + sum(plane.nbytes for plane in flooded)
+        return kept + self.result.labels.nbytes + self.intensity.nbytes
 
     @property
     def recipe(self) -> SavedRecipe:
@@ -134,13 +143,37 @@ def find_nuclei(data: Any, run: Run, predictor: Predictor, monitor: Monitor) -> 
     TypeError, ValueError
         If the layer's data cannot be an image.
     """
+    data, channel = _only_channel(data, run.choice)
     image = np.asanyarray(data)  # once: lazy data is read or computed here
-    how: dict[str, Any] = {"axes": run.choice.axes, "channel": run.choice.channel}
-    result = segment(image, predictor, params=run.params, monitor=monitor, **how)
+    how: dict[str, Any] = {"axes": run.choice.axes, "channel": channel}
+    result = segment(
+        image,
+        predictor,
+        params=run.params,
+        region=run.region,
+        keep=True,
+        monitor=Stages(monitor, STAGES),
+        **how,
+    )
+    result = replace(result, channel=run.choice.channel)
     planes, shape = to_planes(image, **how)
     intensity = planes.mean(axis=-1, dtype=np.float64).reshape(shape)
     seconds = time.monotonic() - run.started
     return Found(run, result, intensity, make_features(result, intensity), seconds)
+
+
+def _only_channel(data: Any, choice: ChannelChoice) -> tuple[Any, int | None]:
+    """Return of lazy data what is asked for, and where in that the channel is."""
+    at = choice.axes.find("C")
+    if isinstance(data, np.ndarray) or choice.channel is None or at < 0:
+        return data, choice.channel
+    where = [slice(None)] * len(choice.axes)
+    where[at] = slice(choice.channel, choice.channel + 1)
+    return data[tuple(where)], 0
+
+
+#: How long the stages take, in relation to each other.
+STAGES = {"Measuring nuclei": 10.0, "Finding nuclei": 75.0, "Separating nuclei": 15.0}
 
 
 def find_again(found: Found, params: SegmentParams, monitor: Monitor) -> Found:
@@ -256,7 +289,8 @@ def describe(
     elif found.seconds is None:
         parts[0] += " with these values."
     else:
-        parts[0] += f" in {found.seconds:.1f} s."
+        where = "" if found.run.region is None else f" ({found.run.place})"
+        parts[0] += f"{where} in {found.seconds:.1f} s."
         if result.count:
             measured = " (measured)" if found.run.params.diameter is None else ""
             parts.append(f"Nuclei are {result.diameter:.0f} px wide{measured}.")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari.layers import Image
 
+from napari_nucleiseg.widgets.segment import large
 from napari_nucleiseg.widgets.segment import run as runs
 from napari_nucleiseg.widgets.segment.edits import watched_labels
 from napari_nucleiseg.widgets.segment.form import SegmentForm
@@ -76,6 +78,24 @@ class State:
         assert model is not None
         return Run(self._form.chosen_channel(), self._form.params(), model)
 
+    def asked(self) -> Run | None:
+        """Return the run that the form asks for; None if a value is out of limits."""
+        try:
+            return self.as_asked()
+        except ValueError:
+            return None
+
+    def to_run(self) -> Run:
+        """Return the run that is asked for, with where in the image it is to look.
+
+        Raises
+        ------
+        ValueError
+            If a value is outside its limits, or there is no such place.
+        """
+        region, place = self._form.chosen_region(), self._form.place_name()
+        return replace(self.as_asked(), region=region, place=place)
+
     def wants_labels(self, kept: Kept) -> bool:
         """Return whether the form asks for other labels from the maps in memory."""
         try:
@@ -99,6 +119,17 @@ class State:
         reason = self.why_not()
         if reason or image is None:
             return reason
+        in_file = large.kept_for(self._viewer, image)
+        if in_file is not None:
+            try:
+                return large.describe(
+                    in_file.found,
+                    image.name,
+                    self.changes_of_large(in_file.found),
+                    patched=in_file.patched,
+                )
+            except ValueError as e:
+                return explain(e)
         kept, name = self.kept(image), quoted(image.name)
         if kept is not None:
             try:
@@ -126,3 +157,11 @@ class State:
         if answering and not words:
             names = [name for name in names if name in runs.NEEDS_RUN]
         return words + [runs.label_of(name).lower() for name in names]
+
+    def changes_of_large(self, found: large.LargeFound) -> list[str]:
+        """Return, in words, what was changed since a large image was segmented."""
+        now = self.as_asked()
+        names = large.new_values(found, now.params)
+        return runs.new_source(found.run, now) + [
+            runs.label_of(name).lower() for name in names
+        ]

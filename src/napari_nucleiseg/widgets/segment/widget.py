@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
@@ -20,6 +21,7 @@ from napari_nucleiseg.models.card import CARD_FILE
 from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.models.recipe import SavedRecipe
 from napari_nucleiseg.models.registry import Model
+from napari_nucleiseg.widgets.segment import large
 from napari_nucleiseg.widgets.segment import run as runs
 from napari_nucleiseg.widgets.segment.corrector import replace_labels
 from napari_nucleiseg.widgets.segment.edits import (
@@ -30,9 +32,12 @@ from napari_nucleiseg.widgets.segment.edits import (
     watch_of,
     watched_labels,
 )
+from napari_nucleiseg.widgets.segment.forecast_line import ForecastLine
 from napari_nucleiseg.widgets.segment.form import SegmentForm
+from napari_nucleiseg.widgets.segment.large_labels import show_labels, show_patch
+from napari_nucleiseg.widgets.segment.places import WHOLE, window_in_view
 from napari_nucleiseg.widgets.segment.review import ReviewPanel
-from napari_nucleiseg.widgets.segment.run import Found
+from napari_nucleiseg.widgets.segment.run import Found, Run
 from napari_nucleiseg.widgets.segment.state import NO_MODEL, State
 from napari_nucleiseg.widgets.shared import layers as layer_tools
 from napari_nucleiseg.widgets.shared.controls import (
@@ -56,6 +61,8 @@ SETTLE_MS = 15
 
 #: What the first run needs is loaded so long after the widget was opened, ms.
 WARM_UP_MS = 300
+
+_STAYS = "Cancelled. What is finished stays; press Segment to go on after it."
 
 _RUN_TIP = "Find every nucleus in the chosen image, and add them as a labels layer."
 
@@ -90,11 +97,19 @@ class SegmentWidget(JobShell):
         self.form, self.more_form = inputs.values_form, inputs.more_form
         self.image_box, self.model_box = inputs.image.native, inputs.model.native
         self.model_line = MessageLine("model_line")
+        self.forecast = ForecastLine()
         self.reset_button = QPushButton("Reset to the model's defaults")
         self.reset_button.setToolTip(
             "Set every value to the one the model was tested with, and the diameter to "
             "Auto."
         )
+        self.apply_button = QPushButton("Apply to all")
+        self.apply_button.setObjectName("apply_button")
+        self.apply_button.setToolTip(
+            "Make the labels of the whole image by these values. The network does not "
+            "run again."
+        )
+        self.apply_button.hide()
         self.advanced = QCollapsible("Advanced", expandedIcon="▾", collapsedIcon="▸")
         self.recipe_button = RecipeButton(
             recipe=self.recipe,
@@ -120,8 +135,10 @@ class SegmentWidget(JobShell):
                 self.model_line,
                 self.form,
                 self.advanced,
+                self.forecast,
                 self.run_button,
                 self.progress,
+                self.apply_button,
                 self.result_line,
                 self.recipe_button,
                 self.review,
@@ -134,6 +151,7 @@ class SegmentWidget(JobShell):
         self.inputs.model_changed.connect(self._on_model_changed)
         self.inputs.value_changed.connect(self._on_value_changed)
         self.reset_button.clicked.connect(self.inputs.reset_values)
+        self.apply_button.clicked.connect(self._apply_to_all)
         self.review.tools.discarded.connect(self._on_edits_discarded)
         one_shot(self, WARM_UP_MS, self._warm_up).start()
         self._on_model_changed()
@@ -145,6 +163,11 @@ class SegmentWidget(JobShell):
             threading.Thread(
                 target=_preload, args=(model.folder,), name="warm-up"
             ).start()
+
+    def closeEvent(self, event: Any) -> None:
+        """Stop what is running when the widget is closed."""
+        self.forecast.stop()
+        super().closeEvent(event)
 
     # ---- what the user chose ------------------------------------------------------
 
@@ -180,6 +203,30 @@ class SegmentWidget(JobShell):
 
     # ---- something changes ----------------------------------------------------------
 
+    def _update_forecast(self) -> None:
+        """Have it said what the image will take, unless that is known already."""
+        image, model = self.chosen_layer(), self.chosen_model()
+        if self.is_busy or self._closed:
+            return
+        data = run = None
+        pixels, by_block = 0, self.inputs.is_large()
+        if image is not None and model is not None and not self.why_not():
+            run = None if self._is_found(image) else self.state.asked()
+            choice = self.inputs.chosen_channel()
+            data = large.lazy_image(image, choice)
+            pixels = large.count_pixels(image, choice)
+        self.forecast.follow(
+            data,
+            run,
+            lambda: load_model(model.folder),  # type: ignore[union-attr]
+            pixels=pixels,
+            by_block=by_block,
+        )
+
+    def _is_found(self, image: Image) -> bool:
+        kept = self.state.kept(image) or large.kept_for(self.viewer, image)
+        return kept is not None
+
     def _on_source_changed(self) -> None:
         self._message = ""
         self._update_button()
@@ -212,6 +259,8 @@ class SegmentWidget(JobShell):
             self.result_line.setText(
                 self._message or self.state.text(answering=self.is_running)
             )
+        self._update_forecast()
+        self._update_apply()
 
     def _say(self, text: str) -> None:
         """Say what came of a press, until something else is chosen."""
@@ -232,9 +281,13 @@ class SegmentWidget(JobShell):
             self._on_model_gone(model)
             return
         try:
-            run = self.state.as_asked()
+            run = self.state.to_run()
         except ValueError as e:
             self._say(explain(e))
+            return
+        self.forecast.stop()
+        if self.inputs.is_large():
+            self._run_by_block(image, run)
             return
         data = layer_tools.full_data(image)
 
@@ -245,6 +298,31 @@ class SegmentWidget(JobShell):
         self._message = ""
         done = functools.partial(self._on_found, image)
         self._start(work, done, layers=(image,))
+
+    def _run_by_block(self, image: Image, run: Run) -> None:
+        """Find the nuclei of an image that is too large for memory."""
+        data, output = (
+            large.lazy_image(image, run.choice),
+            Path(self.inputs.output.value),
+        )
+
+        known = self.forecast.forecast
+        shares = None if known is None or run.region else known.stages
+
+        def work(monitor: Monitor) -> large.LargeFound:
+            monitor.report(Progress("Loading the model", 0, 0))
+            predictor = load_model(run.model.folder)
+            return large.find_by_block(data, run, output, predictor, monitor, shares)
+
+        def done(found: large.LargeFound) -> None:
+            kept = large.kept_for(self.viewer, image)
+            layer = show_labels(self.viewer, image, found, kept and kept.labels())
+            large.keep(image, found, layer)
+            self.inputs.choose(image)
+            self._show_state()
+
+        self._message = ""
+        self._start(work, done, layers=(image,), cancelled=_STAYS)
 
     def _on_model_gone(self, model: Model) -> None:
         self.refresh_models()
@@ -281,7 +359,7 @@ class SegmentWidget(JobShell):
             self._put_aside(layer)  # the image is read in another way now
             layer = None
         if layer is not None:
-            table = carried(layer, table)
+            table = carried(layer, table, result.region)
         if layer is not None or result.count:
             layer = layer_tools.show_result(
                 self.viewer,
@@ -370,7 +448,11 @@ class SegmentWidget(JobShell):
     def _on_value_changed(self, name: str = "") -> None:
         self._message = ""
         answers = name not in runs.NEEDS_RUN and not self._closed
-        if answers and runs.kept_for(self.chosen_layer()) is not None:
+        image = self.chosen_layer()
+        if answers and (
+            runs.kept_for(image) is not None
+            or large.kept_for(self.viewer, image) is not None
+        ):
             self._settle.start()
         self._show_state()
 
@@ -381,6 +463,10 @@ class SegmentWidget(JobShell):
 
     def _relabel_now(self) -> None:
         image = self.chosen_layer()
+        in_file = large.kept_for(self.viewer, image)
+        if image is not None and in_file is not None:
+            self._preview(image, in_file)
+            return
         kept = None if image is None else self.state.kept(image)
         if image is None or kept is None or not self.state.wants_labels(kept):
             return
@@ -402,6 +488,44 @@ class SegmentWidget(JobShell):
             layers=(image,),
             quiet=True,
         )
+
+    def _preview(self, image: Image, kept: large.LargeKept) -> None:
+        """Show what the values make of the part of a large image that is in view."""
+        if super().is_running:
+            if not self.is_busy:
+                self._settle.start()  # one at a time; the last values win
+            return
+        asked, found, layer = self.state.asked(), kept.found, kept.labels()
+        if asked is None or layer is None or runs.new_source(found.run, asked):
+            return
+        plan = found.plan.with_thresholds(asked.params, found.own)
+        if plan.settings == (kept.shown or found.plan.settings):
+            return
+        try:
+            plane, window = window_in_view(self.viewer, image, found.run.choice)
+        except ValueError:
+            return  # the line says that it is not applied yet
+
+        def work(_: Monitor) -> np.ndarray:
+            return large.preview_of(kept, plane, window).labels(plan.thresholds)
+
+        def done(labels: np.ndarray) -> None:
+            assert kept.preview is not None
+            show_patch(layer, found, plane, kept.preview.window, labels)
+            kept.shown = dict(plan.settings)
+            self._update_apply()
+            self._on_value_changed()
+
+        self._start(work, done, layers=(image,), quiet=True)
+
+    def _apply_to_all(self) -> None:
+        """Make the labels of the whole of a large image anew."""
+        self.inputs.place.value = WHOLE
+        self.run()
+
+    def _update_apply(self) -> None:
+        kept = large.kept_for(self.viewer, self.chosen_layer())
+        self.apply_button.setVisible(kept is not None and kept.patched)
 
 
 def _preload(folder: Path) -> None:

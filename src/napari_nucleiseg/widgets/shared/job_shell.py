@@ -16,6 +16,7 @@ from napari_nucleiseg.widgets.shared.controls import (
     MessageLine,
     Shell,
     explain,
+    one_shot,
     quoted,
     unwrapped,
 )
@@ -26,12 +27,18 @@ if TYPE_CHECKING:
     import napari
 
 
+#: A job that was asked to stop is waited for so long, milliseconds: a tile of the
+#: network cannot be interrupted, and may take longer.
+LET_GO_MS = 1500
+
+
 @dataclass(frozen=True, eq=False)
 class _Task:
     job: Job
     done: Callable[[Any], None]
     layers: Sequence[Layer]
     quiet: bool
+    cancelled: str
 
 
 class JobShell(Shell):
@@ -66,7 +73,7 @@ class JobShell(Shell):
         self.viewer = unwrapped(viewer)
         self._title, self._button, self._tip = title, button, tip
         self._task: _Task | None = None
-        self._closed = False
+        self._closed = self._stopping = False
         self._listening: list[tuple[Any, Callable]] = []
         self.run_button = QPushButton(button)
         self.run_button.setObjectName("run_button")
@@ -142,6 +149,7 @@ class JobShell(Shell):
         *,
         layers: Sequence[Layer],
         quiet: bool = False,
+        cancelled: str = "",
     ) -> None:
         """Start a job; one that is under way is not waited for any more.
 
@@ -155,11 +163,14 @@ class JobShell(Shell):
             What it is about: if one is removed, the job stops.
         quiet : bool
             Whether it shows no progress, and the button stays as it is.
+        cancelled : str
+            What is said when the user has stopped it, if not what `STOP` says.
         """
         if self._task is not None:
             self._task.job.quit()
+        self._stopping = False
         job = Job(work)
-        self._task = _Task(job, done, layers, quiet)
+        self._task = _Task(job, done, layers, quiet, cancelled)
         job.progressed.connect(self._on_progress)
         job.returned.connect(self._on_returned)
         job.errored.connect(self._on_errored)
@@ -172,9 +183,22 @@ class JobShell(Shell):
 
     def cancel(self) -> None:
         """Ask what is running to stop; it does so at its next step."""
-        if self._task is not None:
-            self._task.job.quit()
-            self.progress.say("Stopping …")
+        task = self._task
+        if task is not None:
+            task.job.quit()
+            self._stopping = True
+            self.progress.show_progress(Progress("Stopping", 0, 0))
+            one_shot(self, LET_GO_MS, functools.partial(self._let_go_of, task)).start()
+
+    def _let_go_of(self, task: _Task) -> None:
+        """Wait no more for a task that is slow to stop; nobody hears of its end."""
+        if self._task is task:
+            self._on_stopped(task)
+
+    def _on_stopped(self, task: _Task) -> None:
+        self._end()
+        if not task.quiet:
+            self._say(task.cancelled or self.STOP[2])
 
     def _current(self) -> _Task | None:
         """Return the task that sent a signal; None if it is not waited for any more."""
@@ -189,7 +213,7 @@ class JobShell(Shell):
 
     def _on_progress(self, progress: Progress) -> None:
         task = self._current()
-        if task is not None and not task.quiet:
+        if task is not None and not task.quiet and not self._stopping:
             self.progress.show_progress(progress)
 
     def _on_returned(self, result: Any) -> None:
@@ -206,9 +230,7 @@ class JobShell(Shell):
     def _on_cancelled(self) -> None:
         task = self._current()
         if task is not None:
-            self._end()
-            if not task.quiet:
-                self._say(self.STOP[2])
+            self._on_stopped(task)
 
     def _fail(self, text: str) -> None:
         """Say what went wrong, in the widget and in a notification, which passes."""

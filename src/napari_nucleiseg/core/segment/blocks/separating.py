@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from napari_nucleiseg.core.params import InstanceSettings
-from napari_nucleiseg.core.segment.blocks.basins import find_basins
+from napari_nucleiseg.core.segment.blocks.basins import Basins, find_basins
 from napari_nucleiseg.core.segment.blocks.grid import (
     BLOCK,
     MapSource,
@@ -19,6 +19,28 @@ from napari_nucleiseg.core.segment.blocks.settling import settle, widest_hole
 from napari_nucleiseg.core.segment.figures import NucleusFigures
 
 
+class Flooded:
+    """The basins of an image, as they were found last."""
+
+    def __init__(self) -> None:
+        self._last: tuple[float, list[Basins]] | None = None
+
+    def by(self, probability: float) -> list[Basins] | None:
+        """Return the basins by a probability, if they were found by that one."""
+        last = self._last
+        return last[1] if last is not None and last[0] == probability else None
+
+    def note(self, probability: float, basins: list[Basins]) -> None:
+        """Keep basins, and forget the former."""
+        self._last = probability, basins
+
+    @property
+    def nbytes(self) -> int:
+        """Approximate memory use, bytes."""
+        last = self._last
+        return 0 if last is None else sum(each.labels.nbytes for each in last[1])
+
+
 def separate(
     maps: MapSource,
     settings: InstanceSettings,
@@ -26,6 +48,7 @@ def separate(
     scale: float = 1.0,
     block: int = BLOCK,
     on_block: Callable[[int, int], None] = lambda done, total: None,
+    flooded: Flooded | None = None,
 ) -> tuple[np.ndarray, NucleusFigures]:
     """Separate the nuclei on an image's maps.
 
@@ -44,6 +67,9 @@ def separate(
         Side of a block, pixels.
     on_block : callable
         Called with the number of steps done and of all; may raise, to stop.
+    flooded : Flooded, optional
+        What was found before, and will be the next time: of all settings, only the
+        probability asks for more than another look at it.
 
     Returns
     -------
@@ -55,10 +81,14 @@ def separate(
     shape = (maps.shape[0], maps.shape[1])
     blocks = plan_blocks(shape, block)
     total = 2 * len(blocks)
-    found = []
-    for done, window in enumerate(blocks):
-        on_block(done, total)
-        found.append(find_basins(maps, window, settings, scale=scale))
+    found = None if flooded is None else flooded.by(settings.probability)
+    if found is None:
+        found = []
+        for done, window in enumerate(blocks):
+            on_block(done, total)
+            found.append(find_basins(maps, window, settings, scale=scale))
+        if flooded is not None:
+            flooded.note(settings.probability, found)
     nuclei = join_basins(found, settings.separation, settings.min_area or 0)
     labels = np.zeros(shape, np.int32)
     for each in found:

@@ -1,0 +1,77 @@
+"""What other thresholds would make of a part of a large image, from kept blocks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from napari_nucleiseg.core.params import InstanceSettings
+from napari_nucleiseg.core.segment.blocks.grid import ArrayMaps, widen, within
+from napari_nucleiseg.core.segment.blocks.separating import Flooded, separate
+from napari_nucleiseg.core.segment.blocks.settling import widest_hole
+from napari_nucleiseg.core.segment.confidence import (
+    Calibration,
+    Judge,
+    label_confidence,
+)
+from napari_nucleiseg.core.segment.image import Window
+from napari_nucleiseg.core.segment.result import number_kept
+from napari_nucleiseg.io.block_files import BlockFiles
+from napari_nucleiseg.models.block_plan import BlockPlan
+from napari_nucleiseg.models.by_block import KeptMaps
+
+#: A longer side of a part is cut to this, around its middle, pixels: as much as
+#: answers while a slider moves.
+LONGEST = 640
+
+
+class Preview:
+    """Answers for one part of one plane, which it keeps the maps of.
+
+    Parameters
+    ----------
+    output : pathlib.Path
+        The OME-Zarr whose blocks were kept; see `finishing.finish`.
+    plan : BlockPlan
+        What they have in common.
+    plane : int
+        Which plane.
+    window : tuple of slice
+        What is in view of it.
+    """
+
+    def __init__(
+        self, output: Path, plan: BlockPlan, plane: int, window: Window
+    ) -> None:
+        self.plane, self.asked, self.window = plane, window, _middle(window)
+        self._plan = plan
+        # Nuclei at its edge are to be whole.
+        outer = widen(self.window, plan.plane_shape, widest_hole(plan.scale))
+        self._inside = within(self.window, outer)
+        self._maps = KeptMaps(plan, BlockFiles(output), plane).read(outer)
+        self._flooded = Flooded()
+
+    def labels(self, settings: InstanceSettings) -> np.ndarray:
+        """Return the labels of the window by other thresholds, ``(y, x)`` int32."""
+        found, figures = separate(
+            ArrayMaps(self._maps),
+            settings,
+            scale=self._plan.scale,
+            flooded=self._flooded,
+        )
+        judge: Judge = label_confidence
+        if self._plan.calibration is not None:
+            judge = Calibration(**self._plan.calibration)
+        return number_kept(judge(figures), settings)[found][self._inside]
+
+
+def _middle(window: Window) -> Window:
+    y, x = (
+        slice(
+            max(part.start, (part.start + part.stop - LONGEST) // 2),
+            min(part.stop, (part.start + part.stop + LONGEST) // 2),
+        )
+        for part in window
+    )
+    return y, x

@@ -1,0 +1,128 @@
+"""What an image will take, said beside Segment before it is pressed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from napari_nucleiseg.core.monitor import Monitor, duration
+from napari_nucleiseg.core.segment.predictor import Predictor
+from napari_nucleiseg.io.lazy_images import LazyImage
+from napari_nucleiseg.models.forecast import Forecast, forecast
+from napari_nucleiseg.widgets.segment.run import Run
+from napari_nucleiseg.widgets.shared.controls import MessageLine, one_shot
+from napari_nucleiseg.widgets.shared.job import Job
+
+#: What takes less is not worth a sentence, seconds.
+LEAST_SECONDS = 10.0
+
+#: Smaller images take less for certain, and are not timed.
+LEAST_PIXELS = 1_500_000
+
+#: A choice is timed when it has stood so long, milliseconds.
+SETTLE_MS = 600
+
+
+class ForecastLine(MessageLine):
+    """Times a window of what is chosen, and says what all of it will take."""
+
+    def __init__(self) -> None:
+        super().__init__("forecast_line")
+        self.setVisible(False)
+        self._job: Job | None = None
+        self._asked: tuple[Any, ...] | None = None
+        self._work: Callable[[Monitor], Forecast] | None = None
+        self._settle = one_shot(self, SETTLE_MS, self._start)
+        #: The last one, of what is chosen now.
+        self.forecast: Forecast | None = None
+
+    def follow(
+        self,
+        data: LazyImage | None,
+        run: Run | None,
+        load: Callable[[], Predictor],
+        *,
+        pixels: int = 0,
+        by_block: bool = False,
+    ) -> None:
+        """Say what this run will take; nothing if it is None or small.
+
+        Parameters
+        ----------
+        data : LazyImage or None
+            The image.
+        run : Run or None
+            What is asked for.
+        load : callable
+            Loads the network; called in another thread.
+        pixels : int
+            Of all planes.
+        by_block : bool
+            Whether it is segmented by blocks.
+        """
+        asked = None
+        if data is not None and run is not None and pixels >= LEAST_PIXELS:
+            needed = run.params.diameter, run.params.accurate
+            asked = id(data.data), run.choice, run.model.folder, by_block, needed
+        if asked == self._asked:
+            return
+        self.stop()
+        self._asked, self.forecast = asked, None
+        self.setVisible(False)
+        if asked is None or data is None or run is None:
+            return
+        chosen, wanted = data, run
+
+        def work(monitor: Monitor) -> Forecast:
+            return forecast(
+                chosen,
+                load(),
+                params=wanted.params,
+                axes=wanted.choice.axes,
+                channel=wanted.choice.channel,
+                by_block=by_block,
+                monitor=monitor,
+            )
+
+        self._work = work
+        self._settle.start()
+
+    def stop(self) -> None:
+        """Time no more; what was not said yet is begun again when asked for."""
+        self._settle.stop()
+        if self._job is not None:
+            self._job.quit()
+            self._job = None
+        if self.forecast is None:
+            self._asked = None
+
+    def _start(self) -> None:
+        assert self._work is not None
+        job = self._job = Job(self._work)
+        job.returned.connect(self._on_returned)
+        # That it is no image, or there is no room, is said when it is segmented.
+        job.errored.connect(self._on_errored)
+        job.start()
+
+    def _on_errored(self, error: Exception) -> None:
+        if self._job is not None and self.sender() is self._job.signals:
+            self._job = None
+
+    def _on_returned(self, found: Forecast) -> None:
+        if self._job is None or self.sender() is not self._job.signals:
+            return
+        self._job, self.forecast = None, found
+        if found.seconds > LEAST_SECONDS:
+            memory = max(0.1, found.megabytes / 1000)
+            self.setText(
+                f"The whole image will take about {long_duration(found.seconds)} and "
+                f"{memory:.1f}\N{NO-BREAK SPACE}GB of memory."
+            )
+            self.setVisible(True)
+
+
+def long_duration(seconds: float) -> str:
+    """Return a time for the user, in hours where it is that long."""
+    if seconds < 5400:
+        return duration(seconds)
+    return f"{seconds / 3600:.1f}\N{NO-BREAK SPACE}h"
