@@ -78,6 +78,8 @@ class SegmentWidget(JobShell):
 
     TABBED = True
 
+    LETS_GO = True
+
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(
             napari_viewer, title="Segment nuclei", button="Segment", tip=_RUN_TIP

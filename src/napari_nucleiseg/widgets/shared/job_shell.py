@@ -65,6 +65,8 @@ class JobShell(Shell):
 
     #: What the button says while a job is under way, its tooltip, and what came of it.
     STOP = ("Cancel", "Stop; nothing is changed.", "Cancelled; nothing was changed.")
+    #: Whether a job that is slow to stop is left to end by itself, unheard.
+    LETS_GO = False
 
     def __init__(
         self, viewer: napari.Viewer, *, title: str, button: str, tip: str
@@ -188,7 +190,9 @@ class JobShell(Shell):
             task.job.quit()
             self._stopping = True
             self.progress.show_progress(Progress("Stopping", 0, 0))
-            one_shot(self, LET_GO_MS, functools.partial(self._let_go_of, task)).start()
+            if self.LETS_GO:
+                let_go = functools.partial(self._let_go_of, task)
+                one_shot(self, LET_GO_MS, let_go).start()
 
     def _let_go_of(self, task: _Task) -> None:
         """Wait no more for a task that is slow to stop; nobody hears of its end."""
