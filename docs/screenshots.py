@@ -3,13 +3,14 @@
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/screenshots.py [PART …]
 
 Each step is what a user does, in a real napari window; nothing is drawn by hand. Parts
-are segment, confidence, correct, score, train, link and batch; all of them if none is
-named. The training is a real one, too short to be a good one: only to show what it
-looks like.
+are segment, confidence, correct, score, train, link, batch and teach; all of them if
+none is named. The trainings are real ones, too short to be good ones: only to show what
+it looks like.
 """
 
 import argparse
 import base64
+import contextlib
 import os
 import re
 import shutil
@@ -24,9 +25,14 @@ import numpy as np
 import tifffile
 from PIL import Image
 from qtpy.QtWidgets import QApplication, QWidget
+from skimage.measure import find_contours
 
 from napari_nucleiseg.cli.demo import PLUGIN, WIDGET
+from napari_nucleiseg.core.score.fates import classify
 from napari_nucleiseg.io.sample_data import load_sample
+from napari_nucleiseg.widgets.segment.corrector import Corrector
+from napari_nucleiseg.widgets.teach.frames import frames_of
+from napari_nucleiseg.widgets.train.regions import mask_of, snapshot
 
 OUT = Path(__file__).parent / "images"
 
@@ -38,6 +44,7 @@ BATCH = "Segment a folder"
 #: are cut from, and the fields' corners and side, pixels.
 CONDITIONS = {"control": "small", "treated": "large"}
 CORNERS, SIDE = ((0, 0), (0, 128), (128, 0), (128, 128)), 128
+TEACH = "Teach the model"
 
 #: A training of a minute or two on two cores.
 SHORT = {"steps_per_epoch": 8, "batch_size": 4, "patch_size": 128}
@@ -258,12 +265,54 @@ def shoot_batch() -> None:
             (OUT / f"10-plot-{name}.png").write_bytes(base64.b64decode(picture))
 
 
+def correct_frame(viewer: napari.Viewer, truth: np.ndarray) -> None:
+    """Delete what is no nucleus in the frame, and draw what was missed there."""
+    image, labels = (viewer.layers[name] for name in ("crowded", "crowded nuclei"))
+    frames = frames_of(viewer, image)
+    assert frames is not None
+    inside = mask_of(snapshot(image, labels, None, "by hand", frames))
+    fates = classify(truth, labels.data, known=inside)
+    corrector = Corrector(viewer, labels)
+    for label in fates.predicted_ids[fates.predicted_fates != "matched"].tolist():
+        corrector.delete(label)
+    for label in fates.true_ids[fates.partners == 0].tolist():
+        outline = max(find_contours(np.pad(truth == label, 1), 0.5), key=len) - 1
+        with contextlib.suppress(ValueError):  # others have all its pixels
+            corrector.draw(outline)
+    for label in fates.predicted_ids[fates.predicted_fates == "matched"][:1].tolist():
+        corrector.accept(label)
+
+
+def shoot_teach() -> None:
+    """Go round the loop once: next, correct, teach, compare, keep."""
+    viewer = open_napari(height=900)
+    sample = load_sample("crowded")
+    viewer.add_image(sample.image, name="crowded")
+    dock(viewer, WIDGET)
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, TEACH, tabify=True)
+    pump(0.5)
+    widget.next_panel.next_button.click()
+    wait_until(lambda: not widget.is_running, "Looking for regions")
+    shoot(viewer, "10-teach-next")
+    correct_frame(viewer, sample.labels)
+    widget.form.set_values({"epochs": EPOCHS})
+    widget.more_form.set_values(SHORT)
+    widget.enterEvent(None)
+    widget.run_button.click()
+    wait_until(lambda: not widget.is_running, "Teaching")
+    shoot(viewer, "10-teach-compare")
+    widget.round.keep_button.click()
+    shoot(viewer, "10-teach-kept")
+    viewer.close()
+
+
 PARTS = {
     "segment": shoot_segment,
     "confidence": shoot_confidence,
     "correct": shoot_correct,
     "score": shoot_score,
     "train": shoot_train,
+    "teach": shoot_teach,
     "link": shoot_link,
     "batch": shoot_batch,
 }

@@ -62,6 +62,7 @@ def test_every_widget_can_be_made_and_is_in_a_menu(manifest):
     names = {widget.display_name: widget.command for widget in contributions.widgets}
     assert set(names) == {
         "Segment nuclei",
+        "Teach the model",
         "Train a nuclei model",
         "Score nuclei labels",
         "Measure nuclei",

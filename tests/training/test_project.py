@@ -162,8 +162,12 @@ def test_a_training_that_ended_alone_is_found_and_one_that_did_not_is_forgotten(
     project = Project.create(tmp_path / "mine")
     project.add([part(sample, np.s_[:])])
     run = project.prepare()
+    assert "process" in Project(project.folder).busy
+    with pytest.raises(ValueError, match="is being taught by"):
+        Project(project.folder).prepare()
     run.release()
     again = Project(project.folder)
+    assert not again.busy
     again.tidy()
     assert again.rounds == []
     assert not run.path.exists()

@@ -114,10 +114,18 @@ class Project(ProjectFolder):
     @property
     def model(self) -> Model:
         """The model of the last round that was kept; the base if there is none."""
-        for one in reversed(self.rounds):
-            if one.state == "kept" and self._has_model(one):
-                return find_model(self.folder / MODELS / one.model)
-        return self.base
+        return self._models()[-1]
+
+    @property
+    def before(self) -> Model | None:
+        """The model that was used before that one; None if that is the base."""
+        models = self._models()
+        return models[-2] if len(models) > 1 else None
+
+    def _models(self) -> list[Model]:
+        """Return the base, and the models of the rounds that were kept."""
+        kept = [one for one in self.rounds if one.state == "kept"]
+        return [self.base, *(self.model_of(x) for x in kept if self._has_model(x))]
 
     @property
     def waiting(self) -> Round | None:
@@ -148,8 +156,13 @@ class Project(ProjectFolder):
         Raises
         ------
         ValueError
-            If there is nothing to learn from.
+            If there is nothing to learn from, or another process is at it.
         """
+        if owner := self.busy:
+            raise ValueError(
+                f"The project {self.note.name} is being taught by {owner}: wait until "
+                "that ends."
+            )
         if self.waiting is not None:
             self.back()
         note = self.note
@@ -185,13 +198,20 @@ class Project(ProjectFolder):
             "waiting", verdict=outcome.verdict, minutes=float(row.get("minutes") or 0)
         )
 
-    def drop(self) -> None:
-        """Forget the last round, whose training did not end."""
+    def drop(self, model: str) -> None:
+        """Forget a round, given by its `Round.model`, whose training did not end."""
         self._change(
             lambda note: note.replace(
-                rounds=[x for x in note.rounds if x.state != "training"]
+                rounds=[x for x in note.rounds if x.model != model]
             )
         )
+
+    @property
+    def busy(self) -> str:
+        """Who else is teaching it just now, such as ``"process 1234"``; or empty."""
+        begun = [x.model for x in self.rounds if x.state == "training"]
+        owners = (RunFolder(self.folder / MODELS / name).owner for name in begun)
+        return next(filter(None, owners), "")
 
     def tidy(self) -> None:
         """Take note of a training that ended when nobody waited for it any more.
@@ -209,7 +229,7 @@ class Project(ProjectFolder):
                 self._settle("waiting", verdict=verdict, minutes=minutes)
             else:
                 run.discard()
-                self.drop()
+                self.drop(one.model)
 
     def teach(
         self, *, keep: bool | None = None, monitor: Monitor | None = None
@@ -233,7 +253,7 @@ class Project(ProjectFolder):
             outcome = execute(run, monitor)
         except BaseException:
             run.discard()
-            self.drop()
+            self.drop(run.output.name)
             raise
         self.finish(outcome)
         if outcome.verdict.worth_keeping if keep is None else keep:

@@ -178,7 +178,7 @@ class Corrector:
                         return kept.found
         raise ValueError(_NO_MAPS)
 
-    def _order(self) -> tuple[list[int], int | None]:
+    def axes_order(self) -> tuple[list[int], int | None]:
         """Return the layer's axes in the order of the planes, and one left out."""
         letters, n = self._axes.replace("S", ""), self.layer.ndim
         at: int | None = letters.find("C")
@@ -193,7 +193,7 @@ class Corrector:
         return [places[i] for i in order], at
 
     def _in_plane(self, points: np.ndarray) -> tuple[tuple[int, ...], np.ndarray]:
-        order, _ = self._order()
+        order, _ = self.axes_order()
         points = np.asarray(points, float)[:, order]
         shape = self._planes.shape[:-2]
         plane = tuple(int(i) for i in np.rint(points[0, :-2]))
@@ -211,7 +211,7 @@ class Corrector:
         self, plane: tuple[int, ...], mask: np.ndarray, values: int | np.ndarray
     ) -> None:
         """Write values into the pixels of a mask, as one step of the history."""
-        order, left_out = self._order()
+        order, left_out = self.axes_order()
         y, x = np.nonzero(mask)
         where = [np.full(y.size, i) for i in plane] + [y, x]
         there: list[np.ndarray] = [np.zeros(y.size, int)] * self.layer.ndim

@@ -164,6 +164,12 @@ class SegmentForm(Container):
             return "what was in view"
         return f"inside {quoted(place.name)}"
 
+    def choose_model(self, name: str) -> None:
+        """Choose a model by its name, if it is there."""
+        for model in self.model.choices:
+            if model.card.name == name:
+                self.model.value = model
+
     def params(self) -> SegmentParams:
         """Return the values in the form.
 

@@ -25,9 +25,7 @@ from napari_nucleiseg.widgets.segment import large
 from napari_nucleiseg.widgets.segment import run as runs
 from napari_nucleiseg.widgets.segment.corrector import replace_labels
 from napari_nucleiseg.widgets.segment.edits import (
-    carried,
     shown,
-    unwatch,
     watch_edits,
     watch_of,
     watched_labels,
@@ -36,6 +34,7 @@ from napari_nucleiseg.widgets.segment.forecast_line import ForecastLine
 from napari_nucleiseg.widgets.segment.form import SegmentForm
 from napari_nucleiseg.widgets.segment.large_labels import show_labels, show_patch
 from napari_nucleiseg.widgets.segment.places import WHOLE, window_in_view
+from napari_nucleiseg.widgets.segment.putting import put_result
 from napari_nucleiseg.widgets.segment.review import ReviewPanel
 from napari_nucleiseg.widgets.segment.run import Found, Run
 from napari_nucleiseg.widgets.segment.state import NO_MODEL, State
@@ -46,6 +45,7 @@ from napari_nucleiseg.widgets.shared.controls import (
     one_shot,
     quoted,
 )
+from napari_nucleiseg.widgets.shared.docks import bring_forward, tab_behind
 from napari_nucleiseg.widgets.shared.job_shell import JobShell
 from napari_nucleiseg.widgets.shared.recipe_button import (
     RecipeButton,
@@ -122,6 +122,11 @@ class SegmentWidget(JobShell):
             note=self._not_in_recipe,
         )
         self.review = ReviewPanel(self.viewer)
+        self.teach_button = QPushButton("Teach the model…")
+        self.teach_button.setToolTip(
+            "Learn from what you accepted, corrected and drew, compare before and "
+            "after, and see what to label next."
+        )
         self._settle = one_shot(self, SETTLE_MS, self._relabel)
 
     def _lay_out(self) -> None:
@@ -144,6 +149,7 @@ class SegmentWidget(JobShell):
                 self.result_line,
                 self.recipe_button,
                 self.review,
+                self.teach_button,
             ),
             self.more_form,
         )
@@ -155,6 +161,7 @@ class SegmentWidget(JobShell):
         self.reset_button.clicked.connect(self.inputs.reset_values)
         self.apply_button.clicked.connect(self._apply_to_all)
         self.review.tools.discarded.connect(self._on_edits_discarded)
+        self.teach_button.clicked.connect(self._on_teach_clicked)
         one_shot(self, WARM_UP_MS, self._warm_up).start()
         self._on_model_changed()
 
@@ -254,6 +261,7 @@ class SegmentWidget(JobShell):
         labels = image and watched_labels(self.viewer, image)
         self.review.set_layer(labels)
         self.review.setVisible(labels is not None)
+        self.teach_button.setVisible(labels is not None)
 
     def _show_state(self) -> None:
         """Say what there is to be said of the chosen image just now."""
@@ -268,6 +276,14 @@ class SegmentWidget(JobShell):
         """Say what came of a press, until something else is chosen."""
         self._message = text
         super()._say(text)
+
+    def _on_teach_clicked(self) -> None:
+        """Open the dock that teaches, or bring it to the front."""
+        _, teach = self.viewer.window.add_plugin_dock_widget(
+            "napari-nucleiseg", "Teach the model"
+        )
+        tab_behind(teach, [self])
+        bring_forward(teach)
 
     # ---- running ------------------------------------------------------------------
 
@@ -351,42 +367,13 @@ class SegmentWidget(JobShell):
         self._show_state()
 
     def _put(self, image: Image, found: Found) -> None:
-        """Show a result, in the layer that is there or else in one of its own.
-
-        What was touched by hand in that layer stays.
-        """
-        chosen, result, table = self.chosen_layer(), found.result, found.editable()
-        layer = watched_labels(self.viewer, image)
-        if layer is not None and not layer_tools.has_room(layer, result):
-            self._put_aside(layer)  # the image is read in another way now
-            layer = None
-        if layer is not None:
-            table = carried(layer, table, result.region)
-        if layer is not None or result.count:
-            layer = layer_tools.show_result(
-                self.viewer,
-                image,
-                result,
-                shown(table.table()),
-                labels=table.labels,
-                into=layer,
-                record={**result.record(), "recipe": found.recipe.model_dump()},
-            )
-            watch_edits(self.viewer, layer, table)
-        runs.keep(image, found, layer, len(table.by_hand()))
+        """Show a result; what was touched by hand stays."""
+        chosen = self.chosen_layer()
+        put_result(self.viewer, image, found)
         if chosen is not None:
             self.inputs.choose(chosen)  # the new labels are active now, and their image
         self._update_review()
         self._show_state()
-
-    def _put_aside(self, layer: Labels) -> None:
-        """Remove labels that a result cannot go into; only hide edited ones."""
-        watch = watch_of(layer)
-        if watch is not None and watch.update():
-            unwatch(layer)
-            layer.visible = False
-        else:
-            self.viewer.layers.remove(layer)
 
     def _on_edits_discarded(self) -> None:
         """Put back what the model found, so that undoing brings the edits back."""

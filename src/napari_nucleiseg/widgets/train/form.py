@@ -40,7 +40,7 @@ from napari_nucleiseg.widgets.train.sources import SourcesPanel
 SETTLE_MS = 400
 
 #: Parameters for the shell and the Python API alone.
-_LEFT_OUT = ("own_scale", "weight_decay", "ema_momentum", "diameter")
+LEFT_OUT = ("own_scale", "weight_decay", "ema_momentum", "diameter")
 
 _ICONS = {"error": "✖", "warning": "⚠", "note": "•"}
 
@@ -113,7 +113,7 @@ class TrainForm(QWidget):
             [self.base_box, self.pretrained_box, self.name_edit, self.go_on_box]
         )
         self.form = ParamForm(TrainParams, advanced=False)
-        self.more_form = ParamForm(TrainParams, advanced=True, leave_out=_LEFT_OUT)
+        self.more_form = ParamForm(TrainParams, advanced=True, leave_out=LEFT_OUT)
         self.test_edit = FileEdit(
             mode="d",
             nullable=True,

@@ -70,6 +70,11 @@ class LayerSource:
     by_hand: tuple[int, ...] = ()
     cleared: np.ndarray | None = None
 
+    @property
+    def has_region(self) -> bool:
+        """Whether a part of it is marked as complete."""
+        return bool(self.polygons) or self.region is not None
+
 
 def snapshot(
     image: Image,
@@ -89,7 +94,8 @@ def snapshot(
     labelled : str
         See `LABELLED`.
     region : layer or None
-        What marks the complete part, for ``"region"``.
+        What marks the complete part, for ``"region"``, or one besides what was
+        touched, for ``"by hand"``.
 
     Returns
     -------
@@ -147,7 +153,7 @@ def _ellipse(corners: np.ndarray) -> np.ndarray:
     return centre + np.cos(turn) * first + np.sin(turn) * second
 
 
-def _draw(source: LayerSource) -> np.ndarray:
+def mask_of(source: LayerSource) -> np.ndarray:
     """Return the region as a mask of the labels' shape."""
     from skimage.draw import polygon2mask
 
@@ -203,7 +209,7 @@ def _read(source: LayerSource) -> list[Pair]:
     labels = from_image_axes(source.labels, axes)
     if labels.ndim > 2 and len(shape) == 2 and labels.shape[0] == 1:
         labels = labels[0]
-    region = _draw(source) if source.labelled == "region" else None
+    region = mask_of(source) if source.labelled == "region" else None
     if source.labelled == "by hand":
         return _read_by_hand(source, image, labels, rgb)
     pairs = split_planes(image, labels, name=source.name, known=None, rgb=rgb)
@@ -226,23 +232,30 @@ def _read(source: LayerSource) -> list[Pair]:
 def _read_by_hand(
     source: LayerSource, image: np.ndarray, labels: np.ndarray, rgb: bool
 ) -> list[Pair]:
-    """Return pairs in which only nuclei touched by hand are known, and erased ones."""
-    if not source.by_hand and source.cleared is None:
+    """Return pairs in which is known what was touched by hand, or lies in a region."""
+    if not source.by_hand and source.cleared is None and not source.has_region:
         raise ValueError(
             f"No nucleus of {source.name} was drawn, corrected or accepted in the "
             "Segment widget: do that first, or choose another option under Labelled."
         )
     touched = np.array(source.by_hand, np.int64)
     cleared = np.zeros(labels.shape, bool) if source.cleared is None else source.cleared
-    return [
-        replace(
-            pair,
-            labels=np.where(np.isin(pair.labels, touched), pair.labels, 0),
-            known=known_from_corrections(pair.labels, touched, erased),
+    whole = np.zeros(labels.shape, bool)
+    if source.has_region:
+        whole = from_image_axes(mask_of(source), source.choice.axes).reshape(
+            labels.shape
         )
-        for pair, erased in zip(
-            split_planes(image, labels, name=source.name, rgb=rgb),
-            cleared.reshape(-1, *labels.shape[-2:]),
-            strict=True,
-        )
-    ]
+    size = labels.shape[-2:]
+    pairs = []
+    for pair, erased, region in zip(
+        split_planes(image, labels, name=source.name, rgb=rgb),
+        cleared.reshape(-1, *size),
+        whole.reshape(-1, *size),
+        strict=True,
+    ):
+        known = known_from_corrections(pair.labels, touched, erased)
+        if region.any():
+            known |= known_inside(pair.labels, region)
+        seen = np.isin(pair.labels, np.unique(pair.labels[known]))
+        pairs.append(replace(pair, labels=np.where(seen, pair.labels, 0), known=known))
+    return pairs

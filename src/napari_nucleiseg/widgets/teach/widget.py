@@ -1,0 +1,427 @@
+"""The widget that teaches the model in a loop: correct, teach, compare, go on."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image, Labels
+
+from napari_nucleiseg.core.monitor import Monitor, duration
+from napari_nucleiseg.core.params import SegmentParams, TrainParams
+from napari_nucleiseg.io.images import read_image
+from napari_nucleiseg.models.predictor import load_model
+from napari_nucleiseg.models.registry import Model, find_model
+from napari_nucleiseg.training.speed import estimate_minutes
+from napari_nucleiseg.widgets.segment import run as runs
+from napari_nucleiseg.widgets.segment.edits import watched_labels
+from napari_nucleiseg.widgets.segment.putting import put_result
+from napari_nucleiseg.widgets.segment.run import Found, Run
+from napari_nucleiseg.widgets.shared import layers as layer_tools
+from napari_nucleiseg.widgets.shared.asking import ask
+from napari_nucleiseg.widgets.shared.controls import MessageLine, explain, quoted
+from napari_nucleiseg.widgets.shared.job_shell import JobShell
+from napari_nucleiseg.widgets.shared.param_form import ParamForm
+from napari_nucleiseg.widgets.teach.comparison import Comparison, sentence
+from napari_nucleiseg.widgets.teach.frames import (
+    add_frame,
+    frames_of,
+    nuclei_inside,
+    remove_frames,
+)
+from napari_nucleiseg.widgets.teach.gathering import (
+    base_used,
+    given,
+    note_images,
+    note_known,
+    note_targets,
+    segmented,
+    told,
+)
+from napari_nucleiseg.widgets.teach.next_panel import NextPanel
+from napari_nucleiseg.widgets.teach.projects import ProjectBox
+from napari_nucleiseg.widgets.teach.proposals import (
+    Proposal,
+    files_in,
+    propose_regions,
+)
+from napari_nucleiseg.widgets.teach.round_panel import RoundPanel
+from napari_nucleiseg.widgets.teach.work import Taught, as_published, teach
+from napari_nucleiseg.widgets.train.closing import main_window
+from napari_nucleiseg.widgets.train.form import LEFT_OUT, folded
+
+if TYPE_CHECKING:
+    import napari
+
+_TITLE = "Teach the model"
+
+#: Key in the metadata of an image that was opened from here; holds its path.
+FILE = "nucleiseg_file"
+
+_TIP = (
+    "Learn from the nuclei that you accepted, corrected or drew on the open images, "
+    "and from all taught before; then compare what is found now with what was found."
+)
+_NOTHING = (
+    "Press Next, or segment an image. Accept, correct or draw some nuclei: these are "
+    "what the model is taught."
+)
+_UNDECIDED = "Keep the new model, or go back to the one before, first."
+
+
+class TeachWidget(JobShell):
+    """Correct some nuclei, press Teach, compare, keep or go back, and go on.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        Given by napari.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer, title=_TITLE, button=_TITLE, tip=_TIP)
+        self._taught: Taught | None = None
+        self.projects = ProjectBox()
+        self.given_line = MessageLine("given_line")
+        self.reason_line = MessageLine("reason_line")
+        self.comparison = Comparison(self.viewer)
+        self.round = RoundPanel()
+        self.next_panel = NextPanel()
+        self.form = ParamForm(TrainParams, advanced=False)
+        self.more_form = ParamForm(TrainParams, advanced=True, leave_out=LEFT_OUT)
+        self.how = folded("How long it learns", self.form.native)
+        self.how.addWidget(folded("For experts", self.more_form.native))
+        self.fill(
+            (
+                self.projects,
+                self.given_line,
+                self.run_button,
+                self.reason_line,
+                self.progress,
+                self.result_line,
+                self.round,
+                self.next_panel,
+                self.how,
+            ),
+            self.projects.form,
+            self.form,
+            self.more_form,
+        )
+        self.projects.changed.connect(self._on_project_changed)
+        self.round.kept.connect(self.keep)
+        self.round.refused.connect(self.back)
+        self.round.viewed.connect(self.comparison.view)
+        self.next_panel.asked.connect(self.look_for_regions)
+        self.next_panel.wanted.connect(self.go_to)
+        self.projects.name_edit.changed.connect(lambda _: self._show_reason())
+        layers = self.viewer.layers
+        self._listen(layers.selection.events.active, self._on_looked)
+        self._on_project_changed()
+
+    # ---- what there is -----------------------------------------------------------
+
+    def showEvent(self, event: Any) -> None:
+        """Look at the layers anew."""
+        super().showEvent(event)
+        self._on_looked()
+
+    def enterEvent(self, event: Any) -> None:
+        """Count anew what was corrected meanwhile: the mouse comes for the button."""
+        super().enterEvent(event)
+        self._on_looked()
+
+    def why_not(self) -> str:
+        """Return why the model cannot be taught just now; empty if it can."""
+        project = self.projects.project
+        owner = "" if project is None else project.busy
+        if owner:
+            return f"The model is being taught by {owner}."
+        if self.is_undecided:
+            return _UNDECIDED
+        return self.projects.why_not() or ("" if given(self.viewer) else _NOTHING)
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether a new model waits to be kept or refused."""
+        project = self.projects.project
+        return project is not None and project.waiting is not None
+
+    def _on_looked(self, *_: object) -> None:
+        """Say what there is to learn from."""
+        if self._closed or self.is_busy:
+            return
+        counts = [told(self.viewer, *pair) for pair in given(self.viewer)]
+        if counts:
+            counts.append(self._time())
+        self.given_line.setText("\n".join(counts))
+        self.given_line.setVisible(bool(counts))
+        self.result_line.setVisible(bool(self.result_line.text()))
+        self._show_reason()
+
+    def _time(self) -> str:
+        """Say how long a round takes, from the trainings before it."""
+        project = self.projects.project
+        base = find_model() if project is None else project.base
+        try:
+            minutes = estimate_minutes(self._params(), base.card.architecture)
+        except ValueError as e:
+            return explain(e)
+        return f"Learning takes at most about {duration(60 * minutes)}."
+
+    def _on_project_changed(self) -> None:
+        """Take up another project where it was left."""
+        project = self.projects.project
+        self._taught = None
+        self.comparison.remove()
+        self.next_panel.clear()
+        if project is not None:
+            try:
+                project.tidy()
+            except (OSError, ValueError) as e:
+                self._say(explain(e))
+            params = project.note.params
+            self.form.set_values(params.model_dump())
+            self.more_form.set_values(params.model_dump())
+        self._show_round()
+        self._on_looked()
+
+    def _show_round(self) -> None:
+        """Show what the last round brought, if that is to be decided."""
+        project, taught = self.projects.project, self._taught
+        waiting = None if project is None else project.waiting
+        self.round.setVisible(waiting is not None)
+        self.next_panel.setVisible(waiting is None)
+        if waiting is None:
+            return
+        lines = [waiting.verdict.sentence if waiting.verdict is not None else ""]
+        if taught is not None:
+            lines.append(sentence(taught.compared))
+            if taught.given:
+                lines.append(
+                    f"Of the {taught.given} nuclei given here it finds {taught.learnt} "
+                    f"by itself; before, {taught.knew}."
+                )
+        else:
+            lines.append("It was trained before this window was opened.")
+        text = "\n".join(line for line in lines if line)
+        self.round.tell(text, compared=self.comparison.is_there)
+
+    # ---- teaching ----------------------------------------------------------------
+
+    def run(self) -> None:
+        """Teach the model what was corrected, and compare."""
+        if self.why_not() or self.is_busy or not self._may_take_frames():
+            return
+        try:
+            project = self.projects.make(base_used(self.viewer))
+            sources = note_known(self.viewer)
+            targets = note_targets(self.viewer)
+            params = self._params()
+        except (OSError, ValueError) as e:
+            self._fail(explain(e))
+            return
+
+        def work(monitor: Monitor) -> Taught:
+            return teach(project, sources, targets, params, monitor)
+
+        images = [image for image, _ in segmented(self.viewer)]
+        self._start(work, self._on_taught, layers=images)
+
+    def _params(self) -> TrainParams:
+        return TrainParams(**self.form.values(), **self.more_form.values())
+
+    def _may_take_frames(self) -> bool:
+        """Ask before all in a frame is taken for right in which nothing was touched."""
+        for image, labels in given(self.viewer):
+            frames = frames_of(self.viewer, image)
+            if frames is None:
+                continue
+            inside, touched = nuclei_inside(image, labels, frames)
+            if touched or not inside:
+                continue
+            right = ask(
+                self,
+                f"Is every nucleus in the frame on {quoted(image.name)} right?",
+                f"Nobody has accepted or corrected any of the {len(inside)} there. "
+                "Their errors would be learnt, and what was missed would be learnt "
+                "as background.",
+                yes="Yes, all are right",
+                no="No, I will correct them",
+            )
+            if not right:
+                return False
+        return True
+
+    def _on_taught(self, taught: Taught) -> None:
+        self._taught = taught
+        self.next_panel.line.clear()
+        for image, _ in segmented(self.viewer):
+            remove_frames(self.viewer, image)
+        hide = [labels for _, labels in segmented(self.viewer)]
+        self.comparison.show(taught.compared, hide)
+        self.projects.tell()
+        self._show_round()
+        self._on_looked()
+        self.ensureWidgetVisible(self.round)
+
+    def _on_cancelled(self) -> None:
+        task = self._current()
+        super()._on_cancelled()
+        if task is not None and not task.quiet:
+            self._say("Cancelled. What was taught before is as it was.")
+        self.projects.tell()
+
+    def _on_ended(self) -> None:
+        self._on_looked()
+
+    def _say(self, text: str) -> None:
+        super()._say(text)
+        self.result_line.setVisible(bool(text))
+
+    # ---- keeping -----------------------------------------------------------------
+
+    def keep(self) -> None:
+        """Use the new model from now on, here and in the list of models."""
+        project = self.projects.project
+        if project is None or not self.is_undecided:
+            return
+        try:
+            model = project.keep()
+        except (OSError, ValueError) as e:
+            self._fail(f"It could not be kept: {explain(e)}")
+            return
+        self.comparison.remove()
+        found = [] if self._taught is None else self._taught.found
+        for image, one in found:
+            if image in self.viewer.layers:
+                put_result(self.viewer, image, as_published(one, model))
+        self._use(model)
+        self._decided(f"{quoted(model.card.name)} is in use now. Press Next to go on.")
+
+    def back(self) -> None:
+        """Throw the new model away; the examples stay."""
+        project = self.projects.project
+        if project is None or not self.is_undecided:
+            return
+        try:
+            project.back()
+        except (OSError, ValueError) as e:
+            self._fail(explain(e))
+            return
+        self.comparison.remove()
+        self._decided("The model before is in use as it was. The examples stay.")
+
+    def _decided(self, text: str) -> None:
+        self._taught = None
+        self.next_panel.clear()
+        self.projects.tell()
+        self._show_round()
+        self._on_looked()
+        self._say(text)
+
+    def _use(self, model: Model) -> None:
+        """Have the Segment widgets beside this one offer the model, and choose it."""
+        from napari_nucleiseg.widgets.segment.widget import SegmentWidget
+
+        window = main_window(self)
+        for widget in () if window is None else window.findChildren(SegmentWidget):
+            widget.refresh_models()
+            widget.inputs.choose_model(model.card.name)
+
+    # ---- what to label next ------------------------------------------------------
+
+    def _model(self) -> Model:
+        """Return the model in use: the project's, as it is in the list of models."""
+        project = self.projects.project
+        if project is None:
+            return find_model(base_used(self.viewer))
+        return project.published or project.model
+
+    def look_for_regions(self) -> None:
+        """Look for the regions that are worth labelling, and go to the first."""
+        if self.is_busy:
+            return
+        folder = self.next_panel.folder
+        try:
+            candidates = (
+                note_images(self.viewer) if folder is None else files_in(folder)
+            )
+            project, model = self.projects.project, self._model()
+        except (OSError, ValueError) as e:
+            self.next_panel.line.setText(explain(e))
+            return
+
+        def work(monitor: Monitor) -> list[Proposal]:
+            return propose_regions(candidates, project, model, monitor)
+
+        layers = [one.layer for one in candidates if one.layer is not None]
+        self.next_panel.line.clear()
+        self._start(work, self._on_proposed, layers=layers)
+
+    def _on_proposed(self, proposals: list[Proposal]) -> None:
+        if not proposals:
+            self.next_panel.line.setText("All of these images is known already.")
+        self.next_panel.offer(proposals)
+
+    def go_to(self, proposal: Proposal) -> None:
+        """Frame a region, open and segment its image where that was not done."""
+        if self.is_busy:
+            return
+        image = proposal.candidate.layer
+        if image is None:
+            image = self._open(proposal)
+        if image is None or image not in self.viewer.layers:
+            self.next_panel.line.setText("Its image is not open any more.")
+            return
+        labels = watched_labels(self.viewer, image)
+        if labels is not None:
+            self._frame(proposal, image, labels)
+            return
+        choice = proposal.candidate.choice or layer_tools.channel_choices(image)[0]
+        run, data = (
+            Run(choice, SegmentParams(), self._model()),
+            layer_tools.full_data(image),
+        )
+
+        def work(monitor: Monitor) -> Found:
+            return runs.find_nuclei(data, run, load_model(run.model.folder), monitor)
+
+        done = functools.partial(self._on_segmented, proposal, image)
+        self._start(work, done, layers=[image])
+
+    def _open(self, proposal: Proposal) -> Image | None:
+        path = proposal.candidate.path
+        assert path is not None
+        for layer in self.viewer.layers:
+            if isinstance(layer, Image) and layer.metadata.get(FILE) == str(path):
+                return layer
+        try:
+            found = read_image(path)
+        except (OSError, ValueError) as e:
+            self._fail(f"{path.name}: {explain(e)}")
+            return None
+        letters = [letter for letter in found.axes if letter != "S"]
+        return self.viewer.add_image(
+            found.data,
+            name=path.stem,
+            rgb=found.rgb,
+            axis_labels=letters if len(set(letters)) == len(letters) else None,
+            metadata={FILE: str(path)},
+        )
+
+    def _on_segmented(self, proposal: Proposal, image: Image, found: Found) -> None:
+        labels = put_result(self.viewer, image, found)
+        if labels is None:
+            self._say(f"No nuclei were found in {quoted(image.name)}.")
+        else:
+            self._frame(proposal, image, labels)
+
+    def _frame(self, proposal: Proposal, image: Image, labels: Labels) -> None:
+        add_frame(self.viewer, image, labels, proposal.region, proposal.plane)
+        self.result_line.clear()
+        self.next_panel.line.setText(
+            "Correct the nuclei in the frame with the Segment widget, then press "
+            f"{_TITLE}: all that is in the frame will be learnt. Remove the layer of "
+            "frames if you do not want that."
+        )
+        self._on_looked()
