@@ -284,7 +284,7 @@ def correct_frame(viewer: napari.Viewer, truth: np.ndarray) -> None:
 
 
 def shoot_teach() -> None:
-    """Go round the loop once: next, correct, teach, compare, keep."""
+    """Go round the loop once: next, correct, teach, compare."""
     viewer = open_napari(height=900)
     sample = load_sample("crowded")
     viewer.add_image(sample.image, name="crowded")
@@ -301,8 +301,6 @@ def shoot_teach() -> None:
     widget.run_button.click()
     wait_until(lambda: not widget.is_running, "Teaching")
     shoot(viewer, "10-teach-compare")
-    widget.round.keep_button.click()
-    shoot(viewer, "10-teach-kept")
     viewer.close()
 
 

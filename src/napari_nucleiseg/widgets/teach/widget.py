@@ -90,7 +90,7 @@ class TeachWidget(JobShell):
         self.form = ParamForm(TrainParams, advanced=False)
         self.more_form = ParamForm(TrainParams, advanced=True, leave_out=LEFT_OUT)
         self.how = folded("How long it learns", self.form.native)
-        self.how.addWidget(folded("For experts", self.more_form.native))
+        self.experts = folded("For experts", self.more_form.native)
         self.fill(
             (
                 self.projects,
@@ -102,6 +102,7 @@ class TeachWidget(JobShell):
                 self.round,
                 self.next_panel,
                 self.how,
+                self.experts,
             ),
             self.projects.form,
             self.form,
