@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import closing
 
 import dask.array
 import numpy as np
@@ -16,7 +17,7 @@ from napari_nucleiseg.core.monitor import Cancelled
 from napari_nucleiseg.io.atomic import NotWritten
 from napari_nucleiseg.io.lazy_images import open_image
 from napari_nucleiseg.io.sample_data import load_sample
-from napari_nucleiseg.models import by_block, finishing
+from napari_nucleiseg.models import block_plan, by_block, finishing
 from napari_nucleiseg.models.by_block import segment_blocks
 from napari_nucleiseg.models.finishing import finish
 from napari_nucleiseg.models.predictor import load_model
@@ -188,6 +189,29 @@ def test_another_image_or_other_settings_are_refused(path, tmp_path, image):
     assert json.loads((tmp_path / "out.zarr.part" / "plan.json").read_text()) == plan
 
 
+def test_blocks_that_are_done_are_compared_with_a_file_that_was_written_to(
+    path, tmp_path, image, monkeypatch
+):
+    # As if the image were so large that next to nothing of it is sampled.
+    monkeypatch.setattr(block_plan, "_WINDOWS", 1)
+    monkeypatch.setattr(block_plan, "LARGE", 4)
+    out = tmp_path / "out.zarr"
+    by_hand = {"share": (1, 6), "block": 256}
+    with closing(open_image(path)) as source:
+        segment_blocks(source, out, load_model(), **by_hand)
+    tifffile.imwrite(path, image, photometric="rgb")
+    with closing(open_image(path)) as source:
+        segment_blocks(source, out, load_model(), **by_hand)
+    changed = image.copy()
+    changed[100, 100] += 1
+    tifffile.imwrite(path, changed, photometric="rgb")
+    with (
+        closing(open_image(path)) as source,
+        pytest.raises(ValueError, match="the image has been changed"),
+    ):
+        segment_blocks(source, out, load_model(), **by_hand)
+
+
 def test_a_stack_in_ome_zarr_is_read_by_its_axes(tmp_path, image):
     grey = image[:120, :150].mean(axis=-1)
     stack = np.stack([grey, np.zeros_like(grey), grey[::-1]])[:, None]
@@ -228,7 +252,11 @@ def test_a_stack_in_ome_zarr_is_read_by_its_axes(tmp_path, image):
 def write_zarr(path, image):
     group = zarr.open_group(path, mode="w", zarr_format=3)
     array = group.create_array(
-        "0", shape=image.shape, chunks=(64, 64), dtype=image.dtype
+        "0",
+        shape=image.shape,
+        chunks=(64, 64),
+        dtype=image.dtype,
+        dimension_names=["y", "x"],
     )
     array[:] = image
     scale = {"type": "scale", "scale": [0.5, 0.5]}
@@ -244,6 +272,34 @@ def write_pyramid(path, image):
         file.write(image[::2, ::2], subfiletype=1, tile=(64, 64))
 
 
+def test_labels_can_be_written_into_the_image(tmp_path):
+    image = load_sample("small").image[:128, :160]
+    path = tmp_path / "i.zarr"
+    write_zarr(path, image)
+    for name in ("nuclei", "surer"):
+        out, options = path / "labels" / name, ("--min-confidence", "0.6")
+        done = run("segment", path, "--output", out, *options[: 2 * (name == "surer")])
+        assert done.status == 0, done.err
+    np.testing.assert_array_equal(
+        labels_in(path / "labels" / "nuclei"), segment(image).labels
+    )
+    yaozarrs.validate_zarr_store(str(path))
+    yaozarrs.validate_zarr_store(str(path / "labels"))
+    yaozarrs.validate_zarr_store(str(path / "labels" / "nuclei"))
+    group = zarr.open_group(path / "labels", mode="r")
+    assert group.attrs["ome"]["labels"] == ["nuclei", "surer"]
+    assert group["nuclei"].attrs["ome"]["image-label"]["source"] == {"image": "../../"}
+    np.testing.assert_array_equal(np.asarray(zarr.open_group(path)["0"]), image)
+
+
+def test_labels_cannot_be_part_of_an_image_of_another_version(tmp_path):
+    path = tmp_path / "i.zarr"
+    zarr.create_group(path, zarr_format=2)
+    done = run("segment", path, "--output", path / "labels" / "nuclei")
+    assert done.status == 2
+    assert "is OME-Zarr 0.4" in done.err
+
+
 @pytest.mark.parametrize(
     ("name", "write"), [("i.zarr", write_zarr), ("i.ome.tif", write_pyramid)]
 )
@@ -256,6 +312,8 @@ def test_of_a_pyramid_the_first_level_is_segmented(tmp_path, name, write):
     np.testing.assert_array_equal(labels_in(tmp_path / "out.zarr"), wanted)
     lazy = dask.array.from_array(image, chunks=60)
     np.testing.assert_array_equal(segment(lazy).labels, wanted)
+    levels = [image, image[::2, ::2], image[::4, ::4]]
+    np.testing.assert_array_equal(segment(levels).labels, wanted)
 
 
 @pytest.mark.parametrize(

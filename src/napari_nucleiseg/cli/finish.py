@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_nucleiseg.cli.options import folder_path
 from napari_nucleiseg.cli.terminal import TerminalMonitor, complain
 from napari_nucleiseg.io.atomic import reason_of
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from napari_nucleiseg.models.recipe import SavedRecipe
 
 
@@ -38,6 +41,18 @@ def read_share(text: str) -> tuple[int, int]:
     return number, count
 
 
+@contextmanager
+def processes(args: argparse.Namespace) -> Iterator[Client | None]:
+    """Give the processes that the work is to be spread over, if it is."""
+    if args.workers is None and args.scheduler is None:
+        yield None
+        return
+    from napari_nucleiseg.models.cluster import connect
+
+    with connect(workers=args.workers, scheduler=args.scheduler) as client:
+        yield client
+
+
 def segment_to_zarr(args: argparse.Namespace, recipe: SavedRecipe) -> int:
     """Segment one image by blocks, for `nucleiseg segment`; returns the exit status."""
     from napari_nucleiseg.io.lazy_images import open_image
@@ -46,6 +61,9 @@ def segment_to_zarr(args: argparse.Namespace, recipe: SavedRecipe) -> int:
 
     if len(args.inputs) != 1 or args.overlay:
         complain("one image at a time, without --overlay, goes into an OME-Zarr folder")
+        return 2
+    if args.blocks and (args.workers or args.scheduler):
+        complain("--blocks is done by this process alone, without --workers")
         return 2
     (path,) = args.inputs
     if args.output.exists():
@@ -57,17 +75,33 @@ def segment_to_zarr(args: argparse.Namespace, recipe: SavedRecipe) -> int:
     monitor = TerminalMonitor(path.name)
     text = ""
     try:
-        with closing(open_image(path, series=recipe.series or 0)) as image:
-            plan = segment_blocks(
-                image,
-                args.output,
-                load_model(str(recipe.model)),
-                params=recipe.segment,
-                axes=recipe.axes,
-                channel=recipe.channel,
-                share=args.blocks or (1, 1),
-                monitor=monitor,
-            )
+        how: dict[str, Any] = {
+            "params": recipe.segment,
+            "axes": recipe.axes,
+            "channel": recipe.channel,
+            "monitor": monitor,
+        }
+        with processes(args) as client:
+            if client is None:
+                with closing(open_image(path, series=recipe.series or 0)) as image:
+                    plan = segment_blocks(
+                        image,
+                        args.output,
+                        load_model(str(recipe.model)),
+                        share=args.blocks or (1, 1),
+                        **how,
+                    )
+            else:
+                from napari_nucleiseg.models.cluster import segment_blocks_on
+
+                plan = segment_blocks_on(
+                    client,
+                    path,
+                    args.output,
+                    str(recipe.model),
+                    series=recipe.series or 0,
+                    **how,
+                )
         text = "blocks done"
     except (OSError, ValueError, TypeError, MemoryError) as e:
         complain(f"{path}: {reason_of(e)}")

@@ -75,6 +75,34 @@ def add_size_limit(parser: Any) -> None:
     )
 
 
+def add_processes(parser: Any) -> None:
+    """Add the options that spread work over processes."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers",
+        type=_workers,
+        metavar="N",
+        help="spread the work over N processes of this computer (needs the extra "
+        "[cluster])",
+    )
+    where.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="spread the work over a dask.distributed cluster, such as "
+        "tcp://10.0.0.1:8786, whose workers reach the files by the same names",
+    )
+
+
+def _workers(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more; received {text}")
+    return value
+
+
+_workers.__name__ = "int"  # for argparse to say in its error
+
+
 def _megapixels(text: str) -> float:
     value = float(text)
     if not 0 < value < math.inf:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleiseg import __version__
-from napari_nucleiseg.cli.finish import read_share, segment_to_zarr
+from napari_nucleiseg.cli.finish import processes, read_share, segment_to_zarr
 from napari_nucleiseg.cli.measuring import add_measure_options, with_measuring
 from napari_nucleiseg.cli.options import (
     add_options,
+    add_processes,
     add_size_limit,
     folder_path,
     given_options,
@@ -45,8 +46,8 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         type=folder_path,
         metavar="DIR|OUT.zarr",
         help="folder for labels; or, for one image of any size, the OME-Zarr that its "
-        "labels are to be: it is read and written by blocks, and goes on where it was "
-        "stopped",
+        "labels are to be (IMAGE.zarr/labels/NAME makes them part of the image): it is "
+        "read and written by blocks, and goes on where it was stopped",
     )
     sub.add_argument(
         "--blocks",
@@ -55,6 +56,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         help="do only the i-th of N shares of the blocks of OUT.zarr: any number at "
         "once, on any machines; then `nucleiseg finish OUT.zarr`",
     )
+    add_processes(sub)
     sub.add_argument(
         "--skip-existing",
         action="store_true",
@@ -157,6 +159,7 @@ def _recipe(args: argparse.Namespace) -> SavedRecipe:
 
 def _segment(args: argparse.Namespace) -> int:
     from napari_nucleiseg.io.inputs import find_images
+    from napari_nucleiseg.io.label_zarr import image_of
     from napari_nucleiseg.models.batch.items import plan_files
     from napari_nucleiseg.models.batch.run import Batch, Wanted
     from napari_nucleiseg.models.predictor import load_model
@@ -165,7 +168,7 @@ def _segment(args: argparse.Namespace) -> int:
     assert recipe.model is not None
     with quiet_start():
         load_model(recipe.model)
-    if args.output.suffix == ".zarr":
+    if args.output.suffix == ".zarr" or image_of(args.output) is not None:
         if recipe.measure is not None:
             complain("--measure is not for an --output that ends in .zarr")
             return 2
@@ -186,7 +189,8 @@ def _segment(args: argparse.Namespace) -> int:
         max_megapixels=args.max_megapixels,
     )
     batch = Batch(items, args.output, recipe, wanted)
-    found = batch.run(_Terminal(), again=not args.skip_existing)
+    with processes(args) as client:
+        found = batch.run(_Terminal(), again=not args.skip_existing, client=client)
     if batch.summary:
         print(batch.summary)
     done = [outcome for outcome in found if outcome.state == "done"]

@@ -84,8 +84,8 @@ def decode_tiff(
                 f"received series {series}"
             )
         chosen = found[series]
-        _check_size(chosen.shape, chosen.axes, chosen.nbytes, max_megapixels)
-        _check_whole(tiff, chosen)
+        check_size(chosen.shape, chosen.axes, chosen.nbytes, max_megapixels)
+        check_whole(tiff, chosen)
         data, axes, page = chosen.asarray(), chosen.axes, chosen.keyframe
         if data.shape != chosen.shape:
             raise BadImageFile(
@@ -96,16 +96,16 @@ def decode_tiff(
             data = np.moveaxis(data, axes.index("S"), -1)
             axes = axes.replace("S", "") + "S"
         kinds = tifffile.PHOTOMETRIC
-        if page.photometric == kinds.PALETTE and palette and page.colormap is not None:
-            data = _apply_palette(data, (page.colormap >> 8).astype(np.uint8).T)
+        if palette and (table := palette_of(page)) is not None:
+            data = apply_palette(data, table)
         elif page.photometric == kinds.SEPARATED and axes.endswith("S"):
-            data = _mix_inks(data)
+            data = mix_inks(data)
         if data.ndim > len(axes):
             axes += "S"
         return Decoded(data, axes, len(found))
 
 
-def _check_size(
+def check_size(
     shape: tuple[int, ...], axes: str, nbytes: int, max_megapixels: float
 ) -> None:
     """Refuse what is no image, too large a plane, and more than the memory holds."""
@@ -133,7 +133,7 @@ def _memory() -> float:
         return math.inf
 
 
-def _check_whole(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
+def check_whole(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
     """Raise BadImageFile if something of a series lies beyond the file's end.
 
     tifffile reads what is there, and fills up with zeros.
@@ -197,13 +197,22 @@ def _imagej_planes(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> 
     return int(meta.get("frames", 1)) * int(meta.get("slices", 1)) * channels
 
 
-def _apply_palette(numbers: np.ndarray, table: np.ndarray) -> np.ndarray:
+def palette_of(page: tifffile.TiffPage | tifffile.TiffFrame) -> np.ndarray | None:
+    """Return the colours ``(n, 3)`` uint8 that a page's numbers stand for, if so."""
+    import tifffile
+
+    if page.photometric != tifffile.PHOTOMETRIC.PALETTE or page.colormap is None:
+        return None
+    return (page.colormap >> 8).astype(np.uint8).T
+
+
+def apply_palette(numbers: np.ndarray, table: np.ndarray) -> np.ndarray:
     """Return the colours ``(…, 3)`` uint8 of a palette's numbers, or grey ``(…)``."""
     grey = bool((table == table[:, :1]).all())
     return (table[:, 0] if grey else table)[numbers]
 
 
-def _mix_inks(inks: np.ndarray) -> np.ndarray:
+def mix_inks(inks: np.ndarray) -> np.ndarray:
     """Return the colours ``(…, 3)`` of cyan, magenta, yellow and black ``(…, 4)``."""
     if inks.shape[-1] < 4 or inks.dtype.kind != "u":
         raise BadImageFile(
@@ -235,14 +244,14 @@ def decode_picture(
     with picture:
         width, height = picture.size
         # As colour, it has three bytes a pixel.
-        _check_size((height, width), "YX", 3 * width * height, max_megapixels)
+        check_size((height, width), "YX", 3 * width * height, max_megapixels)
         if picture.mode == "P":
             data = np.asarray(picture)
             if palette:
                 colours = np.asarray(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
                 table = np.zeros((256, 3), np.uint8)
                 table[: len(colours)] = colours
-                data = _apply_palette(data, table)
+                data = apply_palette(data, table)
         elif picture.mode in ("PA", "CMYK", "YCbCr", "LAB", "HSV", "RGBX"):
             data = np.asarray(picture.convert("RGB"))
         elif picture.mode in ("LA", "La"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,13 +87,22 @@ def read_image(
         )
     if suffix in PICTURE_SUFFIXES and series:
         raise ValueError(f"holds one image, series 0; received series {series}")
-    try:
+    with reading():
         if suffix in TIFF_SUFFIXES:
             found = decode_tiff(
                 path, series=series, max_megapixels=max_megapixels, palette=palette
             )
         else:
             found = decode_picture(path, max_megapixels=max_megapixels, palette=palette)
+    data, axes, count = found
+    return ImageFile(data, own_letters(axes, data.shape), count)
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """In this context, whatever a reader makes of a damaged file says that it is so."""
+    try:
+        yield
     except (MemoryError, BadImageFile):
         raise
     # Readers fail on a damaged file in whatever way it happens to make them.
@@ -99,8 +110,6 @@ def read_image(
         if isinstance(e, OSError) and e.strerror:
             raise OSError(f"cannot be read: {e.strerror}") from e
         raise BadImageFile(f"is not a readable image ({reason_of(e)})") from e
-    data, axes, count = found
-    return ImageFile(data, own_letters(axes, data.shape), count)
 
 
 def own_letters(axes: str, shape: tuple[int, ...]) -> str:

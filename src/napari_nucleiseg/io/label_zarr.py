@@ -42,6 +42,41 @@ def check_label_axes(axes: str) -> str:
     return axes
 
 
+def image_of(path: Path) -> Path | None:
+    """Return the OME-Zarr image that labels at ``IMAGE/labels/NAME`` would be part of.
+
+    Raises
+    ------
+    ValueError
+        If its version is another than that of the labels.
+    """
+    image = path.parent.parent
+    if path.parent.name != "labels" or not image.is_dir():
+        return None
+    if (image / ".zgroup").exists():
+        raise ValueError(
+            f"{image} is OME-Zarr 0.4, and labels are written as 0.5, which cannot be "
+            "part of it: choose an output that ends in .zarr"
+        )
+    return image if (image / "zarr.json").exists() else None
+
+
+def add_to_image(path: Path) -> None:
+    """Note labels that are there at ``IMAGE/labels/NAME`` in the image's group."""
+    import zarr
+
+    image = image_of(path)
+    if image is None:
+        return
+    group = zarr.open_group(str(image), mode="r+").require_group("labels")
+    ome: Any = group.attrs.get("ome", {})
+    names = [*dict.fromkeys([*ome.get("labels", []), path.name])]
+    group.attrs["ome"] = {**ome, "version": "0.5", "labels": names}
+    labels = zarr.open_group(str(path), mode="r+")
+    ome = labels.attrs["ome"]
+    labels.attrs["ome"] = {**ome, "image-label": {"source": {"image": "../../"}}}
+
+
 def create_labels(
     path: Path,
     shape: Sequence[int],

@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_nucleiseg.core.segment.lazy import Array
-from napari_nucleiseg.io.images import TIFF_SUFFIXES, own_letters, read_image
+from napari_nucleiseg.io.decoding import (
+    BadImageFile,
+    apply_palette,
+    check_size,
+    check_whole,
+    mix_inks,
+    palette_of,
+)
+from napari_nucleiseg.io.images import (
+    TIFF_SUFFIXES,
+    own_letters,
+    read_image,
+    reading,
+)
+
+#: Endings of the files that `io.vendor_files` opens.
+VENDOR_SUFFIXES = (".svs", ".ndpi", ".nd2", ".lif")
 
 
 @dataclass(frozen=True)
@@ -46,7 +65,8 @@ def open_image(path: Path, *, series: int = 0) -> LazyImage:
     Parameters
     ----------
     path : pathlib.Path
-        PNG and JPEG are read whole.
+        PNG and JPEG are read whole. What ends in `VENDOR_SUFFIXES` needs the extra
+        ``[formats]``.
     series : int
         Which series of a TIFF that has several, counted from 0.
 
@@ -60,7 +80,12 @@ def open_image(path: Path, *, series: int = 0) -> LazyImage:
     if path.is_dir():
         image = _open_zarr(path)
     elif path.is_file() and path.suffix.lower() in TIFF_SUFFIXES:
-        image = _open_tiff(path, series)
+        with reading():
+            image = _open_tiff(path, series)
+    elif path.is_file() and path.suffix.lower() in VENDOR_SUFFIXES:
+        from napari_nucleiseg.io.vendor_files import open_vendor_file
+
+        image = open_vendor_file(path, series)
     else:
         found = read_image(path, series=series)
         image = LazyImage(found.data, found.axes)
@@ -71,8 +96,10 @@ def _state_of(path: Path) -> str:
     """Return what tells that a file, or a file of a folder, was written to."""
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        found = file.stat()
         name = file.relative_to(path).as_posix()
+        if name.startswith("labels/"):  # which are no part of the image itself
+            continue
+        found = file.stat()
         digest.update(f"{name} {found.st_size} {found.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
@@ -116,18 +143,73 @@ def _open_tiff(path: Path, series: int) -> LazyImage:
     tiff = tifffile.TiffFile(path)
     try:
         if not 0 <= series < len(tiff.series):
-            raise ValueError(
+            raise BadImageFile(
                 f"holds {len(tiff.series)} series of images, number 0 to "
                 f"{len(tiff.series) - 1}; received series {series}"
             )
         chosen = tiff.series[series]
+        check_size(chosen.shape, chosen.axes, 0, math.inf)
+        check_whole(tiff, chosen)
         scale, units = _ome_scale(tiff, series)
-        data = zarr.open_array(chosen.aszarr(level=0), mode="r")
+        data: Array = zarr.open_array(chosen.aszarr(level=0), mode="r")
+        axes, page = own_letters(chosen.axes, chosen.shape), chosen.keyframe
+        if (table := palette_of(page)) is not None:
+            data, axes = _with_palette(data, table, axes)
+        elif page.photometric == tifffile.PHOTOMETRIC.SEPARATED and axes[-1] == "S":
+            data = _Converted(data, mix_inks, (*data.shape[:-1], 3), mixed=True)
     except BaseException:
         tiff.close()
         raise
-    axes = own_letters(chosen.axes, chosen.shape)
     return LazyImage(data, axes, scale, units, close=tiff.close)
+
+
+def _with_palette(data: Array, table: np.ndarray, axes: str) -> tuple[Array, str]:
+    """Return an image with the colours of a palette, or grey, and its axes."""
+
+    def convert(numbers: np.ndarray) -> np.ndarray:
+        return apply_palette(numbers, table)
+
+    if convert(np.zeros(1, np.uint8)).ndim == 1:
+        return _Converted(data, convert, data.shape), axes
+    return _Converted(data, convert, (*data.shape, 3)), axes + "S"
+
+
+class _Converted:
+    """An array whose values are converted as they are read.
+
+    Parameters
+    ----------
+    data : Array
+        The values.
+    convert : callable
+        Converts a part of them; may add an axis of colours, the last one.
+    shape : tuple of int
+        After that.
+    mixed : bool
+        Whether each colour is made of all that the last axis holds.
+    """
+
+    def __init__(
+        self,
+        data: Array,
+        convert: Callable[[np.ndarray], np.ndarray],
+        shape: tuple[int, ...],
+        *,
+        mixed: bool = False,
+    ) -> None:
+        self._data, self._convert, self.shape = data, convert, shape
+        self._mixed = mixed
+        # A palette's numbers may have more bits than its colours.
+        self.dtype = data.dtype if mixed else np.dtype(np.uint8)
+
+    def __getitem__(self, where: tuple[Any, ...]) -> np.ndarray:
+        """Return a part; there is a slice or number for each axis."""
+        if len(self.shape) == len(self._data.shape) and not self._mixed:
+            return self._convert(np.asarray(self._data[where]))
+        *places, colours = where
+        if self._mixed:
+            places.append(slice(None))
+        return self._convert(np.asarray(self._data[tuple(places)]))[..., colours]
 
 
 def _ome_scale(tiff: Any, series: int) -> tuple[dict[str, float], dict[str, str]]:

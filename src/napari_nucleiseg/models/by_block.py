@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -95,7 +94,8 @@ def segment_blocks(
     params, axes, channel, monitor
         See `segment`.
     share : tuple of int
-        ``(i, N)``: the i-th of N shares, counted from 1.
+        ``(i, N)``: the i-th of N shares, counted from 1; ``(0, 1)`` is none of them,
+        only what all have in common.
     block : int
         Side of a block, pixels, a multiple of 256; `BLOCK` if it is not given.
     region : Region, optional
@@ -191,9 +191,19 @@ def segment_blocks(
         for block in plan.touched(plane, region)
     ]
     number, count = share
-    mine = todo[len(todo) * (number - 1) // count : len(todo) * number // count]
+    first = max(0, len(todo) * (number - 1) // count)
+    mine = todo[first : len(todo) * number // count]
     certain = bool(image.state) and image.state == plan.state
-    _Blocks(plan, files, planes, runner, monitor, certain=certain).do(mine)
+    blocks = _Blocks(
+        plan,
+        files,
+        planes,
+        runner,
+        monitor,
+        certain=certain,
+        threads=predictor.threads,
+    )
+    blocks.do(mine)
     return plan
 
 
@@ -213,14 +223,16 @@ class _Blocks:
         monitor: Monitor,
         *,
         certain: bool,
+        threads: int,
     ) -> None:
         self._plan, self._files, self._planes = plan, files, planes
-        self._runner, self._monitor, self._certain = runner, monitor, certain
+        self._runner, self._monitor = runner, monitor
+        self._certain, self._threads = certain, threads
         self._windows, self._settings = plan.windows, plan.thresholds
 
     def do(self, mine: Sequence[int]) -> None:
         """Do these blocks, as far as they are not done."""
-        threads = min(_THREADS, os.cpu_count() or 1)
+        threads = min(_THREADS, self._threads)
         maps, plane = None, -1
         running: deque[Future[None]] = deque()
         with ThreadPoolExecutor(threads) as pool:

@@ -32,6 +32,7 @@ from napari_nucleiseg.core.segment.region import Region
 from napari_nucleiseg.core.segment.result import number_kept
 from napari_nucleiseg.io.block_files import BlockFiles, reader_of_blocks
 from napari_nucleiseg.io.label_zarr import (
+    add_to_image,
     create_labels,
     open_labels,
     read_table,
@@ -122,6 +123,7 @@ def finish(
     if result.exists():
         result.rename(files.folder / f"former-{fresh.name}")
     fresh.rename(result)
+    add_to_image(result)
     if keep:
         files.tidy()
     else:
@@ -194,6 +196,7 @@ def finish_region(
     _write_recipe(plan, result)
     if fresh is not None:
         fresh.rename(result)
+        add_to_image(result)
     files.tidy()
     counts = [int(in_plane(table, plan, i).sum()) for i in range(plan.planes)]
     return Finished(plan, counts)

@@ -76,6 +76,8 @@ class LitePredictor:
     ----------
     spec : NetworkSpec
         From the model's card and its architecture.
+    threads : int
+        Processor threads that it uses.
     """
 
     def __init__(self, model: Model, *, threads: int | None = None) -> None:
@@ -83,8 +85,9 @@ class LitePredictor:
 
         card = model.card
         self.model, self.spec = model, card.spec
+        self.threads = threads or os.cpu_count() or 1
         self._interpreter = Interpreter(
-            str(model.folder / RUN_FILE), num_threads=threads or os.cpu_count() or 1
+            str(model.folder / RUN_FILE), num_threads=self.threads
         )
         # Now, so that loading is over when this returns; at a size that every network
         # can halve, which the one pixel that the file says is not.
@@ -138,8 +141,8 @@ class LitePredictor:
         for tile in tiles:
             self._interpreter.set_tensor(source, tile[None])
             self._interpreter.invoke()
-            out.append(self._interpreter.get_tensor(target)[0])
-        return np.stack(out)
+            out.append(self._interpreter.get_tensor(target))
+        return out[0] if len(out) == 1 else np.concatenate(out)
 
 
 #: Models kept in memory at most, for each may take hundreds of megabytes at work; those
@@ -150,13 +153,17 @@ _loaded: dict[Path, LitePredictor] = {}
 _loading = threading.Lock()
 
 
-def load_model(model: str | os.PathLike[str] = DEFAULT_MODEL) -> LitePredictor:
+def load_model(
+    model: str | os.PathLike[str] = DEFAULT_MODEL, *, threads: int | None = None
+) -> LitePredictor:
     """Load a model, or return the one that is already loaded.
 
     Parameters
     ----------
     model : str or path
         Name or folder; see `registry.find_model`.
+    threads : int, optional
+        See `LitePredictor`; one that is loaded keeps those that it has.
 
     Returns
     -------
@@ -172,7 +179,7 @@ def load_model(model: str | os.PathLike[str] = DEFAULT_MODEL) -> LitePredictor:
         predictor = _loaded.pop(found.folder, None)
         # The card holds the files' hashes too: any change reloads it.
         if predictor is None or predictor.model.card != found.card:
-            predictor = LitePredictor(found)
+            predictor = LitePredictor(found, threads=threads)
         _loaded[found.folder] = predictor
         for folder in list(_loaded)[:-MOST_LOADED]:
             del _loaded[folder]

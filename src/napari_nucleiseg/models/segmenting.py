@@ -32,7 +32,8 @@ def segment(
         ``(y, x)``, RGB(A) ``(y, x, 3|4)``, or a stack or time-lapse
         ``(…, y, x[, 3|4])``, done plane by plane, unless `axes` say otherwise; bool,
         integer or float of any width. Bright nuclei on dark, dark ones on bright and
-        stained tissue alike. Dask's and zarr's arrays are read a window at a time.
+        stained tissue alike. Dask's and zarr's arrays are read a window at a time; of a
+        pyramid, a list of ever smaller levels, the first one is used.
     model : str or path
         Name of a model, or a model folder.
     axes : str, optional

@@ -134,3 +134,20 @@ class LazyPlanes:
         for axis, at in [*zip(self._along, place, strict=True), *self._channel.items()]:
             where[axis] = at
         return LazyPlane(self._image, tuple(where), self._axes)
+
+
+def largest_level(image: Any) -> Any:
+    """Return the first level of a pyramid, a list of ever smaller images; else all.
+
+    What lies in a list and is of one size is an image of planes.
+    """
+    if not isinstance(image, list | tuple) or len(image) < 2:
+        return image
+    shapes = [getattr(level, "shape", ()) for level in image]
+    shrinks = all(
+        len(before) == len(after) >= 2
+        and np.prod(before) > np.prod(after)
+        and all(a >= b for a, b in zip(before, after, strict=True))
+        for before, after in itertools.pairwise(shapes)
+    )
+    return image[0] if shrinks else image

@@ -14,7 +14,7 @@ from napari_nucleiseg.core.params import SegmentParams
 from napari_nucleiseg.core.segment import image as images
 from napari_nucleiseg.core.segment.blocks.separating import Flooded
 from napari_nucleiseg.core.segment.confidence import label_confidence
-from napari_nucleiseg.core.segment.lazy import Array, LazyPlanes
+from napari_nucleiseg.core.segment.lazy import Array, LazyPlanes, largest_level
 from napari_nucleiseg.core.segment.planes import Reading, read_as, to_planes
 from napari_nucleiseg.core.segment.predictor import Predictor
 from napari_nucleiseg.core.segment.region import Region
@@ -27,7 +27,7 @@ from napari_nucleiseg.core.segment.runner import Runner
 
 
 def segment(
-    image: Array,
+    image: Array | Sequence[Array],
     predictor: Predictor,
     *,
     params: SegmentParams | None = None,
@@ -45,7 +45,7 @@ def segment(
         ``(y, x)``, RGB(A) ``(y, x, 3|4)``, or a stack ``(…, y, x[, 3|4])``, unless
         `axes` say otherwise; bool, integer or float of any width; NaN and infinities
         are allowed. One that is no NumPy array, such as dask's or zarr's, is read a
-        window at a time.
+        window at a time. Of a list of ever smaller levels the first one is used.
     predictor : Predictor
         The network to use.
     params : SegmentParams, optional
@@ -72,8 +72,9 @@ def segment(
     """
     params = params or SegmentParams()
     monitor = monitor or SilentMonitor()
-    reading = read_as(np.shape(image), axes, channel)
-    planes, shape = planes_of(image, reading)
+    largest = largest_level(image)
+    reading = read_as(np.shape(largest), axes, channel)
+    planes, shape = planes_of(largest, reading)
     spec = predictor.spec
     runner = Runner(predictor, monitor, planes, flips=params.accurate)
     scale, wanted, diameter = runner.choose_scale(params.diameter)

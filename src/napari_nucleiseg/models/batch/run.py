@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -33,8 +33,12 @@ from napari_nucleiseg.models.batch.ledger import (
     hash_of_segmenting,
 )
 from napari_nucleiseg.models.batch.tables import Tables
+from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.models.recipe import RECIPE_FILE, SavedRecipe
 from napari_nucleiseg.models.segmenting import segment
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 log = logging.getLogger(__name__)
 
@@ -186,7 +190,13 @@ class Batch:
 
     # ---- running --------------------------------------------------------------------
 
-    def run(self, watch: Watch | None = None, *, again: bool = False) -> list[Outcome]:
+    def run(
+        self,
+        watch: Watch | None = None,
+        *,
+        again: bool = False,
+        client: Client | None = None,
+    ) -> list[Outcome]:
         """Do what is not done yet, and write tables, recipe, sheet and report.
 
         Parameters
@@ -195,6 +205,8 @@ class Batch:
             Told of each image.
         again : bool
             Whether to do again what is done.
+        client : Client, optional
+            Processes to spread the images over; see `models.cluster.connect`.
 
         Returns
         -------
@@ -211,8 +223,11 @@ class Batch:
         watch = watch or SilentWatch()
         make_folder(self.folder)
         try:
-            for item in self.items:
-                self.outcomes.append(self._do(item, watch, again))
+            if client is None:
+                for item in self.items:
+                    self.outcomes.append(self._do(item, watch, again))
+            else:
+                self._spread(client, watch, again)
         except Cancelled:
             self._finish()
             raise
@@ -239,6 +254,38 @@ class Batch:
         finally:
             watch.end(outcome)
         return outcome
+
+    def _spread(self, client: Client, watch: Watch, again: bool) -> None:
+        """Do images in other processes; they are known here by what those write."""
+        from napari_nucleiseg.models.cluster import result_of, run_all
+
+        todo = [
+            i
+            for i, item in enumerate(self.items)
+            if not item.problem and (again or not self.is_done(item))
+        ]
+        how = {"folder": self.folder, "recipe": self.recipe, "wanted": self.wanted}
+        found: dict[int, Outcome] = {}
+        images = [self.items[i] for i in todo]
+        try:
+            for place, future in run_all(client, _do_one, images, how, self.folder):
+                item = images[place]
+                watch.begin(item).report(Progress("Finding nuclei", 1, 1))
+                try:
+                    outcome = result_of(future)
+                # As where an image is done here.
+                except Exception as e:
+                    log.debug("%s failed", item.title, exc_info=True)
+                    outcome = Outcome(item, "failed", message=reason_of(e))
+                watch.end(outcome)
+                found[todo[place]] = outcome
+            for i, item in enumerate(self.items):
+                if i not in found:
+                    found[i] = self._do(item, watch, False)
+                elif found[i].state == "done":
+                    self._take_up(item)
+        finally:
+            self.outcomes += [found[i] for i in sorted(found)]
 
     def _read(self, item: Item) -> tuple[ImageFile, list[str]]:
         found = item.read(
@@ -380,6 +427,32 @@ class Batch:
         if not any(item.condition for item in self.items):
             return None
         return {item.name: item.condition for item in self.items}
+
+
+def _do_one(
+    item: Item,
+    *,
+    folder: Path,
+    recipe: SavedRecipe,
+    wanted: Wanted,
+    monitor: Monitor,
+    threads: int,
+) -> Outcome:
+    """Do one image of a batch, in a process of its own."""
+    load_model(str(recipe.model), threads=threads)
+    batch = Batch([item], folder, recipe, wanted)
+    return batch._do(item, _Following(monitor), again=True)
+
+
+class _Following(SilentWatch):
+    """A watch that has each image followed by one monitor."""
+
+    def __init__(self, monitor: Monitor) -> None:
+        self._monitor = monitor
+
+    def begin(self, item: Item) -> Monitor:
+        """Return the monitor."""
+        return self._monitor
 
 
 class SharedMonitor:
