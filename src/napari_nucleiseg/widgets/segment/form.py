@@ -89,6 +89,7 @@ class SegmentForm(Container):
             filter="*.zarr",
             tooltip=_OUTPUT_TIP,
         )
+        output.choose_btn.tooltip = _OUTPUT_TIP
         super().__init__(widgets=[image, AxesEdit(), channel, model, place, output])
         self.margins = (0, 0, 0, 0)
         self.viewer = viewer

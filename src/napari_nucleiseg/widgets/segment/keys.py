@@ -56,6 +56,8 @@ def key_text(key: str) -> str:
 
 
 def _unbind(viewer: napari.Viewer, bound: Mapping[str, Callable], *_: object) -> None:
+    if not hasattr(viewer, "_keymap"):
+        return  # it was collected together with the panel, and is emptied already
     for key, callback in bound.items():
         unbound = viewer.bind_key(key, None)
         if unbound is not None and unbound != callback:

@@ -46,8 +46,14 @@ _UNITS = ("micrometer", "nanometer", "millimeter", "second", "millisecond")
 
 
 def count_pixels(image: Image, choice: ChannelChoice) -> int:
-    """Return how many pixels there are to be segmented, in all planes."""
-    sizes = zip(choice.axes, full_data(image).shape, strict=True)
+    """Return how many pixels there are to be segmented, in all planes.
+
+    None while a choice is still that of another layer, or the axes are being typed.
+    """
+    shape = full_data(image).shape
+    if len(choice.axes) != len(shape):
+        return 0
+    sizes = zip(choice.axes, shape, strict=True)
     return math.prod(
         size
         for letter, size in sizes

@@ -220,10 +220,10 @@ class SegmentWidget(JobShell):
         data = run = None
         pixels, by_block = 0, self.inputs.is_large()
         if image is not None and model is not None and not self.why_not():
-            run = None if self._is_found(image) else self.state.asked()
             choice = self.inputs.chosen_channel()
-            data = large.lazy_image(image, choice)
             pixels = large.count_pixels(image, choice)
+            if pixels and not self._is_found(image):
+                run, data = self.state.asked(), large.lazy_image(image, choice)
         self.forecast.follow(
             data,
             run,
