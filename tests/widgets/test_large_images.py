@@ -22,7 +22,7 @@ def low_limits(monkeypatch, slow):
     """Take a small image for a large one, of many blocks."""
     monkeypatch.setattr(large, "LARGE", 300 * 300)
     monkeypatch.setattr(large, "BLOCK", 256)
-    slow.seconds, slow.model = 0.0, find_model()
+    slow.seconds, slow.model, slow.threads = 0.0, find_model(), 2
 
 
 class Watched:
