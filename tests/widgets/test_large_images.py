@@ -272,6 +272,24 @@ def test_only_what_is_in_view_is_made(docked, qtbot, slow, monkeypatch):
     }
 
 
+def test_of_a_pyramid_no_more_than_what_is_in_view_is_made(docked, qtbot, slow, out):
+    viewer, widget = docked.viewer, docked.widget
+    image = squares((SIDE, SIDE))
+    levels = [
+        dask.array.from_array(part, chunks=512) for part in (image, image[::2, ::2])
+    ]
+    layer = viewer.add_image(levels, multiscale=True, name="a")
+    out()
+    viewer.scene.camera.zoom = 200.0
+    viewer.scene.camera.center = (0, 29, 29)
+    qtbot.wait(100)
+    viewer.layers.selection.active = layer
+    choose_place(widget, "What is in view")
+    press(qtbot, widget)
+    wait_until_done(qtbot, widget)
+    assert widget.result_line.text().startswith("1 nucleus found")
+
+
 def test_a_place_that_is_not_there_is_said(docked, qtbot):
     viewer, widget = docked.viewer, docked.widget
     image = viewer.add_image(squares((200, 200)), name="a")

@@ -23,7 +23,7 @@ from napari_nucleiseg.models.by_block import KeptMaps
 
 #: A longer side of a part is cut to this, around its middle, pixels: as much as
 #: answers while a slider moves.
-LONGEST = 640
+LONGEST = 512
 
 
 class Preview:

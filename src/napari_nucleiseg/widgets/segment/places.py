@@ -67,9 +67,12 @@ def window_in_view(
     """
     region = region_in_view(viewer, image, choice)
     ((plane, corners),) = region.outlines
+    axes, shape = _Axes.of(image, choice), full_data(image).shape
     y, x = (
-        slice(max(0, int(low + 0.5)), int(high + 0.5))
-        for low, high in zip(corners.min(axis=0), corners.max(axis=0), strict=True)
+        slice(max(0, int(low)), min(shape[axis], int(high) + 1))
+        for low, high, axis in zip(
+            corners.min(axis=0), corners.max(axis=0), (axes.y, axes.x), strict=True
+        )
     )
     return plane or 0, (y, x)
 
@@ -91,18 +94,21 @@ def region_in_view(
             "What is in view can only be told while the image's rows and columns are "
             "shown in 2D."
         )
-    corners = np.array(image.corner_pixels, float)
-    if image.multiscale:  # they are pixels of the level that is shown
-        corners *= image.downsample_factors[image.data_level]
-    (top, left), (bottom, right) = corners[:, [axes.y, axes.x]]
+    # Not the layer's corner pixels: those of a pyramid are of whole chunks.
+    half = np.array(viewer.canvas.size) / 2 / viewer.scene.camera.zoom
+    centre = np.array(viewer.scene.camera.center[-2:])
+    corners = []
+    for world in _rectangle(centre - half, centre + half):
+        point = np.array(viewer.dims.point, float)
+        point[list(viewer.dims.displayed)] = world
+        corners.append(np.asarray(image.world_to_data(point)))
+    outline = np.array(corners)[:, [axes.y, axes.x]]
+    region = Region(((axes.plane(corners[0]), outline),))
     data = full_data(image)
-    bottom = min(bottom, data.shape[axes.y] - 1)
-    right = min(right, data.shape[axes.x] - 1)
-    if bottom <= top or right <= left:
+    shape = data.shape[axes.y], data.shape[axes.x]
+    if not region.boxes(axes.plane(corners[0]), shape, 0):
         raise ValueError(f"Nothing of {quoted(image.name)} is in view.")
-    low, high = np.array([top, left]) - 0.5, np.array([bottom, right]) + 0.5
-    plane = axes.plane(np.asarray(image.world_to_data(viewer.dims.point)))
-    return Region(((plane, _rectangle(low, high)),))
+    return region
 
 
 def region_in_shapes(shapes: Shapes, image: Image, choice: ChannelChoice) -> Region:
