@@ -8,7 +8,6 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
@@ -19,22 +18,21 @@ from napari_nucleiseg.core.params import SegmentParams
 from napari_nucleiseg.core.segment.planes import to_image_axes
 from napari_nucleiseg.models.card import CARD_FILE
 from napari_nucleiseg.models.predictor import load_model
-from napari_nucleiseg.models.recipe import SavedRecipe
 from napari_nucleiseg.models.registry import Model
 from napari_nucleiseg.widgets.segment import large
 from napari_nucleiseg.widgets.segment import run as runs
+from napari_nucleiseg.widgets.segment.answering import AnsweringShell
 from napari_nucleiseg.widgets.segment.corrector import replace_labels
 from napari_nucleiseg.widgets.segment.edits import (
     shown,
     watch_edits,
-    watch_of,
     watched_labels,
 )
 from napari_nucleiseg.widgets.segment.forecast_line import ForecastLine
 from napari_nucleiseg.widgets.segment.form import SegmentForm
-from napari_nucleiseg.widgets.segment.large_labels import show_labels, show_patch
-from napari_nucleiseg.widgets.segment.places import WHOLE, window_in_view
+from napari_nucleiseg.widgets.segment.large_labels import show_labels
 from napari_nucleiseg.widgets.segment.putting import put_result
+from napari_nucleiseg.widgets.segment.recipes import Recipes
 from napari_nucleiseg.widgets.segment.review import ReviewPanel
 from napari_nucleiseg.widgets.segment.run import Found, Run
 from napari_nucleiseg.widgets.segment.state import NO_MODEL, State
@@ -46,18 +44,10 @@ from napari_nucleiseg.widgets.shared.controls import (
     quoted,
 )
 from napari_nucleiseg.widgets.shared.docks import bring_forward, tab_behind
-from napari_nucleiseg.widgets.shared.job_shell import JobShell
-from napari_nucleiseg.widgets.shared.recipe_button import (
-    RecipeButton,
-    file_of,
-    lines_for,
-)
+from napari_nucleiseg.widgets.shared.recipe_button import RecipeButton
 
 if TYPE_CHECKING:
     import napari
-
-#: Relabelling waits this long for a slider to come to rest, milliseconds.
-SETTLE_MS = 15
 
 #: What the first run needs is loaded so long after the widget was opened, ms.
 WARM_UP_MS = 300
@@ -67,7 +57,7 @@ _STAYS = "Cancelled. What is finished stays; press Segment to go on after it."
 _RUN_TIP = "Find every nucleus in the chosen image, and add them as a labels layer."
 
 
-class SegmentWidget(JobShell):
+class SegmentWidget(AnsweringShell):
     """Choose an image, press Segment, get a labels layer with every nucleus.
 
     Parameters
@@ -84,8 +74,6 @@ class SegmentWidget(JobShell):
         super().__init__(
             napari_viewer, title="Segment nuclei", button="Segment", tip=_RUN_TIP
         )
-        # What became of the last press, until something else is chosen.
-        self._message = ""
         self._make_controls()
         self._lay_out()
         self._connect()
@@ -105,21 +93,15 @@ class SegmentWidget(JobShell):
             "Set every value to the one the model was tested with, and the diameter to "
             "Auto."
         )
-        self.apply_button = QPushButton("Apply to all")
-        self.apply_button.setObjectName("apply_button")
-        self.apply_button.setToolTip(
-            "Make the labels of the whole image by these values. The network does not "
-            "run again."
-        )
-        self.apply_button.hide()
         self.advanced = QCollapsible("Advanced", expandedIcon="▾", collapsedIcon="▸")
+        recipes = Recipes(self.viewer, inputs, self.state)
         self.recipe_button = RecipeButton(
-            recipe=self.recipe,
-            command=self._as_command,
-            python=self._as_python,
-            load=self._take_recipe,
+            recipe=recipes.recipe,
+            command=recipes.as_command,
+            python=recipes.as_python,
+            load=recipes.take,
             say=self._say,
-            note=self._not_in_recipe,
+            note=recipes.left_out,
         )
         self.review = ReviewPanel(self.viewer)
         self.teach_button = QPushButton("Teach the model…")
@@ -127,7 +109,6 @@ class SegmentWidget(JobShell):
             "Learn from what you accepted, corrected and drew, compare before and "
             "after, and see what to label next."
         )
-        self._settle = one_shot(self, SETTLE_MS, self._relabel)
 
     def _lay_out(self) -> None:
         more = QWidget()
@@ -159,7 +140,6 @@ class SegmentWidget(JobShell):
         self.inputs.model_changed.connect(self._on_model_changed)
         self.inputs.value_changed.connect(self._on_value_changed)
         self.reset_button.clicked.connect(self.inputs.reset_values)
-        self.apply_button.clicked.connect(self._apply_to_all)
         self.review.tools.discarded.connect(self._on_edits_discarded)
         self.teach_button.clicked.connect(self._on_teach_clicked)
         one_shot(self, WARM_UP_MS, self._warm_up).start()
@@ -179,11 +159,6 @@ class SegmentWidget(JobShell):
         super().closeEvent(event)
 
     # ---- what the user chose ------------------------------------------------------
-
-    @property
-    def is_running(self) -> bool:
-        """Whether nuclei are being found or relabelled just now."""
-        return super().is_running or self._settle.isActive()
 
     def chosen_layer(self) -> Image | None:
         """Return the image layer that is chosen, if there is one."""
@@ -389,132 +364,6 @@ class SegmentWidget(JobShell):
         layer.features = shown(table.table())
         runs.keep(image, kept.found, layer)
         self._show_state()
-
-    # ---- recipes --------------------------------------------------------------------
-
-    def recipe(self) -> SavedRecipe:
-        """Return what made the labels that are shown; else what the form asks for.
-
-        Raises
-        ------
-        ValueError
-            If there is no model, or a value is outside its limits.
-        """
-        image = self.chosen_layer()
-        kept = None if image is None else self.state.kept(image)
-        if kept is not None:
-            return kept.found.recipe
-        if self.chosen_model() is None:
-            raise ValueError(NO_MODEL)
-        recipe = self.state.as_asked().recipe
-        return recipe if image is not None else recipe.replace(axes=None)
-
-    def _as_command(self) -> str:
-        image = self.chosen_layer()
-        if image is None:
-            raise ValueError(self.why_not())
-        return self.recipe().as_command([str(file_of(image))], "labels")
-
-    def _as_python(self) -> str:
-        image = self.chosen_layer()
-        if image is None:
-            raise ValueError(self.why_not())
-        return lines_for(self.recipe(), image)
-
-    def _not_in_recipe(self) -> str:
-        image = self.chosen_layer()
-        layer = None if image is None else watched_labels(self.viewer, image)
-        watch = None if layer is None else watch_of(layer)
-        edited = watch is not None and watch.update()
-        return " The corrections made by hand are not in it." if edited else ""
-
-    def _take_recipe(self, recipe: SavedRecipe) -> str:
-        missing = self.inputs.take(recipe)
-        return missing or "Settings loaded. Press Segment to use them."
-
-    # ---- sliders that answer at once ------------------------------------------------
-
-    def _on_value_changed(self, name: str = "") -> None:
-        self._message = ""
-        answers = name not in runs.NEEDS_RUN and not self._closed
-        image = self.chosen_layer()
-        if answers and (
-            runs.kept_for(image) is not None
-            or large.kept_for(self.viewer, image) is not None
-        ):
-            self._settle.start()
-        self._show_state()
-
-    def _relabel(self) -> None:
-        """Make new labels from the maps in memory, in the background."""
-        self._relabel_now()
-        self._show_state()
-
-    def _relabel_now(self) -> None:
-        image = self.chosen_layer()
-        in_file = large.kept_for(self.viewer, image)
-        if image is not None and in_file is not None:
-            self._preview(image, in_file)
-            return
-        kept = None if image is None else self.state.kept(image)
-        if image is None or kept is None or not self.state.wants_labels(kept):
-            return
-        if super().is_running:
-            if not self.is_busy:
-                self._settle.start()  # one at a time; the last values win
-            return
-        before = kept.found
-        params = self.params().replace(diameter=before.run.params.diameter)
-
-        def done(found: Found) -> None:
-            now = self.state.kept(image)
-            if now is not None and now.found.run is found.run:
-                self._on_found(image, found)
-
-        self._start(
-            lambda monitor: runs.find_again(before, params, monitor),
-            done,
-            layers=(image,),
-            quiet=True,
-        )
-
-    def _preview(self, image: Image, kept: large.LargeKept) -> None:
-        """Show what the values make of the part of a large image that is in view."""
-        if super().is_running:
-            if not self.is_busy:
-                self._settle.start()  # one at a time; the last values win
-            return
-        asked, found, layer = self.state.asked(), kept.found, kept.labels()
-        if asked is None or layer is None or runs.new_source(found.run, asked):
-            return
-        plan = found.plan.with_thresholds(asked.params, found.own)
-        if plan.settings == (kept.shown or found.plan.settings):
-            return
-        try:
-            plane, window = window_in_view(self.viewer, image, found.run.choice)
-        except ValueError:
-            return  # the line says that it is not applied yet
-
-        def work(_: Monitor) -> np.ndarray:
-            return large.preview_of(kept, plane, window).labels(plan.thresholds)
-
-        def done(labels: np.ndarray) -> None:
-            assert kept.preview is not None
-            show_patch(layer, found, plane, kept.preview.window, labels)
-            kept.shown = dict(plan.settings)
-            self._update_apply()
-            self._on_value_changed()
-
-        self._start(work, done, layers=(image,), quiet=True)
-
-    def _apply_to_all(self) -> None:
-        """Make the labels of the whole of a large image anew."""
-        self.inputs.place.value = WHOLE
-        self.run()
-
-    def _update_apply(self) -> None:
-        kept = large.kept_for(self.viewer, self.chosen_layer())
-        self.apply_button.setVisible(kept is not None and kept.patched)
 
 
 def _preload(folder: Path) -> None:
