@@ -122,7 +122,8 @@ def test_what_cannot_be_copied_or_loaded_is_said(viewer, qtbot, tmp_path, slow):
     sample = load_sample("small").image[:64, :64]
     viewer.add_image(sample, name="not saved")
     button = widget.recipe_button
-    button._copy_lines(widget._as_command, "command")
+    (copy,) = (a for a in button.menu().actions() if a.text() == "Copy as command")
+    copy.trigger()
     assert "“not saved” is in no file" in widget.result_line.text()
     # Of that, lines for napari's console are made.
     names = {"viewer": viewer}
