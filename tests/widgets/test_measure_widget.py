@@ -114,25 +114,25 @@ def test_two_channels_are_measured_selected_gated_and_saved(
     assert layer.colormap is before
 
     # A range drawn in the histogram becomes a gate, a column and a filter.
-    panel.x_box.setCurrentText("area_um2")
-    drag(panel.plot, (0.3, 0.5), (0.5, 0.5), (0.7, 0.5))
+    panel.plots.x_box.setCurrentText("area_um2")
+    drag(panel.plots.plot, (0.3, 0.5), (0.5, 0.5), (0.7, 0.5))
     chosen = panel.model.selected.copy()
     assert 0 < chosen.sum() < len(wanted)
-    panel.name_line.setText("middling")
-    panel.gate_button.click()
+    panel.plots.name_line.setText("middling")
+    panel.plots.gate_button.click()
     assert panel.model.table["middling"].tolist() == chosen.tolist()
     panel.filter_line.setText("middling and area_um2 > 0")
     panel.filter_line.editingFinished.emit()
     assert panel.model.rowCount() == chosen.sum()
 
     # A lasso in the scatter plot.
-    panel.kind_box.setCurrentText("Scatter")
-    drag(panel.plot, (0, 0), (0, 1), (0.6, 1), (0.6, 0), (0, 0))
+    panel.plots.kind_box.setCurrentText("Scatter")
+    drag(panel.plots.plot, (0, 0), (0, 1), (0.6, 1), (0.6, 0), (0, 0))
     lassoed = panel.model.selected.copy()
     assert 0 < lassoed.sum() < len(wanted)
-    panel.kind_box.setCurrentText("Box and strip")
-    panel.group_box.setCurrentText("middling")
-    ticks = [x.get_text() for x in panel.plot.figure.axes[0].get_xticklabels()]
+    panel.plots.kind_box.setCurrentText("Box and strip")
+    panel.plots.group_box.setCurrentText("middling")
+    ticks = [x.get_text() for x in panel.plots.plot.figure.axes[0].get_xticklabels()]
     assert ticks == ["False", "True"]
 
     # Colours by a column, and files.
@@ -155,8 +155,8 @@ def test_two_channels_are_measured_selected_gated_and_saved(
     assert summary["share(middling)"][0] == pytest.approx(chosen.mean())
     assert summary["nuclei_per_mm2"][0] > 0
     assert len(roifile.roiread(tmp_path / "t.zip")) >= len(wanted)
-    panel.plot.save(tmp_path / "p.png")
-    panel.plot.save(tmp_path / "p.svg")
+    panel.plots.plot.save(tmp_path / "p.png")
+    panel.plots.plot.save(tmp_path / "p.svg")
     assert {x.name for x in tmp_path.iterdir()} >= {"p.png", "p.svg", "t.geojson"}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +14,8 @@ from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QFileDialog,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QPushButton,
     QSplitter,
@@ -27,30 +24,19 @@ from qtpy.QtWidgets import (
 )
 
 from napari_nucleiseg.core.measure.gates import Gate, add_gates
-from napari_nucleiseg.core.measure.nuclei import PLACES, area_mm2
-from napari_nucleiseg.core.measure.summary import summarise
-from napari_nucleiseg.core.segment.planes import from_image_axes, to_image_axes
-from napari_nucleiseg.io.tables import write_geojson, write_rois, write_table
 from napari_nucleiseg.widgets.measure import painting
 from napari_nucleiseg.widgets.measure.form import Measured
-from napari_nucleiseg.widgets.measure.plot import KINDS, NucleiPlot
+from napari_nucleiseg.widgets.measure.parts import NONE, offer, row
+from napari_nucleiseg.widgets.measure.plot_side import PlotSide
+from napari_nucleiseg.widgets.measure.saving import EXPORTS, save_measured
 from napari_nucleiseg.widgets.measure.table import NucleiModel, NucleiView
+from napari_nucleiseg.widgets.measure.tie import LabelsTie
 from napari_nucleiseg.widgets.shared.controls import MessageLine, combo, explain
 
 if TYPE_CHECKING:
     import napari
-    import pandas as pd
 
 _TITLE = "Measure nuclei"
-_NONE = "—"
-_EXPORTS = ";;".join(
-    (
-        "Table (*.csv *.parquet)",
-        "Summary, a row for the image (*.csv *.parquet)",
-        "Outlines for QuPath (*.geojson)",
-        "Outlines for Fiji (*.zip)",
-    )
-)
 
 
 class NucleiPanel(QWidget):
@@ -67,12 +53,8 @@ class NucleiPanel(QWidget):
         self.viewer = viewer
         self.is_gone = False
         self.measured: Measured | None = None
-        self.gates: list[Gate] = []
-        self._drawn: dict[str, Any] | None = None
-        self._painter: painting.Painter | None = None
-        self._own_doing = False
-        self._point: Any = None
-        self._checksum = 0
+        self._tie: LabelsTie | None = None
+        self.plots = PlotSide()
         self._make_controls()
         self._lay_out()
         self._connect()
@@ -102,46 +84,19 @@ class NucleiPanel(QWidget):
             "for Fiji), as the file's name says."
         )
         self.line = MessageLine("panel_line")
-        self.plot = NucleiPlot()
-        self.kind_box = combo("What is drawn.")
-        self.kind_box.addItems(KINDS)
-        self.x_box = combo("The measurement that is drawn.")
-        self.y_box = combo("The measurement that is drawn upwards.")
-        self.group_box = combo("One box for each value of this column.")
-        self.save_button = QPushButton("Save plot…")
-        self.name_line = QLineEdit()
-        self.name_line.setPlaceholderText("Name of the gate")
-        self.gate_button = QPushButton("Add gate")
-        self.gate_button.setToolTip(
-            "Make the range or lasso drawn last a column of the table: yes for the "
-            "nuclei in it."
-        )
-        self.gates_box = combo("The gates that there are.")
-        self.remove_button = QPushButton("Remove")
-        self.remove_button.setToolTip("Remove this gate and its column.")
 
     def _lay_out(self) -> None:
-        left, right = QWidget(), QWidget()
-        table, plot = QVBoxLayout(left), QVBoxLayout(right)
-        for column in (table, plot):
-            column.setContentsMargins(0, 0, 0, 0)
+        left = QWidget()
+        table = QVBoxLayout(left)
+        table.setContentsMargins(0, 0, 0, 0)
         actions = (self.delete_button, self.export_button)
-        table.addLayout(_row(self.filter_line, self.only_box, *actions))
+        table.addLayout(row(self.filter_line, self.only_box, *actions))
         table.addWidget(self.view, 1)
         self.view.setMinimumHeight(60)
-        table.addLayout(_row(self.line, "Colour by", self.colour_box))
-        plot.addLayout(
-            _row(
-                self.kind_box, self.x_box, self.y_box, self.group_box, self.save_button
-            )
-        )
-        plot.addWidget(self.plot, 1)
-        plot.addLayout(
-            _row(self.name_line, self.gate_button, self.gates_box, self.remove_button)
-        )
+        table.addLayout(row(self.line, "Colour by", self.colour_box))
         split = QSplitter(Qt.Orientation.Horizontal)
         split.addWidget(left)
-        split.addWidget(right)
+        split.addWidget(self.plots)
         split.setSizes([600, 400])
         QHBoxLayout(self).addWidget(split)
 
@@ -151,18 +106,16 @@ class NucleiPanel(QWidget):
         self.colour_box.currentIndexChanged.connect(self._paint)
         self.delete_button.clicked.connect(self.delete_selected)
         self.export_button.clicked.connect(self._on_export_clicked)
-        self.save_button.clicked.connect(self._on_save_clicked)
-        for box in (self.kind_box, self.x_box, self.y_box, self.group_box):
-            box.currentIndexChanged.connect(self._draw)
-        self.plot.drawn.connect(self._on_drawn)
-        self.gate_button.clicked.connect(self._on_gate_clicked)
-        self.name_line.returnPressed.connect(self._on_gate_clicked)
-        self.remove_button.clicked.connect(self._on_remove_clicked)
+        self.plots.asked.connect(self._draw)
+        self.plots.drawn.connect(self._on_drawn)
+        self.plots.gates_changed.connect(self._on_gates_changed)
+        self.plots.refused.connect(self.line.setText)
+        self.plots.failed.connect(self._fail)
         self.model.selection_changed.connect(self._on_selection_changed)
         self.view.row_chosen.connect(self.go_to)
         self.viewer.mouse_drag_callbacks.append(self._on_pressed)
         self.viewer.layers.events.removed.connect(self._on_layer_removed)
-        slots = (self._on_pressed, self._on_layer_removed, self._on_labels_changed)
+        slots = (self._on_pressed, self._on_layer_removed)
         self.destroyed.connect(
             functools.partial(_let_go, self.viewer, self.__dict__, *slots)
         )
@@ -174,21 +127,21 @@ class NucleiPanel(QWidget):
         """The labels layer that the table is of."""
         return self.measured.layer if self.measured else None
 
+    @property
+    def gates(self) -> list[Gate]:
+        """The gates that there are."""
+        return self.plots.gates
+
+    @gates.setter
+    def gates(self, gates: list[Gate]) -> None:
+        self.plots.gates = gates
+
     def show_measured(self, measured: Measured) -> None:
         """Show another table; gates that fit it stay."""
         self._leave_layer()
         self.measured = measured
-        self._point = self.viewer.dims.point
-        self._checksum = _checksum(measured.layer)
-        self._painter = painting.Painter(measured.layer)
-        for event in _edits_of(measured.layer):
-            event.connect(self._on_labels_changed)
-        self.gates = [
-            gate
-            for gate in self.gates
-            if {gate.x, gate.y} - {None} <= set(measured.table)
-        ]
-        self._drawn = None
+        self._tie = LabelsTie(self.viewer, measured.layer, self._on_labels_changed)
+        self.plots.keep_fitting(measured.table)
         self.line.clear()
         self._show_table(None)
 
@@ -196,42 +149,19 @@ class NucleiPanel(QWidget):
         """Show the table with its gates, and offer its columns everywhere."""
         assert self.measured is not None
         table = add_gates(self.measured.table, self.gates)
-        kinds = table.dtypes
-        numbers = [c for c in table if kinds[c].kind in "iuf" and c not in PLACES]
-        groups = [c for c in table if kinds[c].kind not in "f" and c != "label"]
-        _offer(self.x_box, numbers, next((c for c in numbers if "area" in c), ""))
-        _offer(self.y_box, numbers, next((c for c in numbers if "mean_" in c), ""))
-        _offer(self.group_box, [_NONE, *groups])
-        _offer(self.colour_box, [_NONE, *(c for c in table if c != "label")])
-        _offer(self.gates_box, [gate.name for gate in self.gates])
+        self.plots.show_table(table)
+        offer(self.colour_box, [NONE, *(c for c in table if c != "label")])
         self.model.show_table(table, selected)
         self.view.resizeColumnsToContents()
         self._draw()
 
-    def _draw(self, *_: object) -> None:
-        kind = self.kind_box.currentText()
-        self.y_box.setVisible(kind == "Scatter")
-        self.group_box.setVisible(kind == "Box and strip")
-        self.plot.show_plot(
-            self.model.table,
-            self.model.selected,
-            kind,
-            self.x_box.currentText(),
-            self.y_box.currentText(),
-            self.group_box.currentText(),
-        )
+    def _draw(self) -> None:
+        self.plots.draw(self.model.table, self.model.selected)
 
     def _paint(self, *_: object) -> None:
-        if self._painter is None:
-            return
-        table, column = self.model.table, self.colour_box.currentText()
-        colours = painting.colours_of(table, column) if column in table else None
-        selected = table["label"].to_numpy()[self.model.selected]
-        self._own_doing = True
-        try:
-            self._painter.paint(colours, selected)
-        finally:
-            self._own_doing = False
+        if self._tie is not None:
+            column = self.colour_box.currentText()
+            self._tie.paint(self.model.table, column, self.model.selected)
 
     def _on_filter_changed(self, *_: object) -> None:
         try:
@@ -312,82 +242,39 @@ class NucleiPanel(QWidget):
 
     # ---- gates ----------------------------------------------------------------------
 
-    def _on_drawn(self, drawn: dict[str, Any]) -> None:
-        self._drawn = drawn
-        gate = Gate(name="drawn", **drawn)
+    def _on_drawn(self, gate: Gate) -> None:
         self.model.select(gate.positive(self.model.table))
 
-    def _on_gate_clicked(self) -> None:
-        name = self.name_line.text().strip()
-        try:
-            if self._drawn is None:
-                raise ValueError("Draw a range or a lasso in the plot first.")
-            if not name:
-                raise ValueError("Give the gate a name first.")
-            gate = Gate(name=name, **self._drawn)
-            add_gates(self.model.table, [gate])
-        except ValueError as e:
-            self.line.setText(explain(e))
+    def _on_gates_changed(self, added: Gate | None) -> None:
+        if self.measured is None:
             return
-        self.gates.append(gate)
-        self._drawn = None
-        self.name_line.clear()
         self._show_table(self.model.selected)
-        self.gates_box.setCurrentText(name)
-        share = self.model.table[name].mean()
-        self.line.setText(f"{share:.1%} of the nuclei are in {name}.")
-
-    def _on_remove_clicked(self) -> None:
-        name = self.gates_box.currentText()
-        self.gates = [gate for gate in self.gates if gate.name != name]
-        if self.measured is not None:
-            self._show_table(self.model.selected)
+        if added is not None:
+            share = self.model.table[added.name].mean()
+            self.line.setText(f"{share:.1%} of the nuclei are in {added.name}.")
 
     # ---- the labels -----------------------------------------------------------------
 
     def delete_selected(self) -> None:
         """Erase the selected nuclei from the labels layer, and their rows."""
-        layer, measured, chosen = self.layer, self.measured, self.model.selected
-        if layer is None or measured is None or not chosen.any():
+        measured, chosen, tie = self.measured, self.model.selected, self._tie
+        if measured is None or tie is None or not chosen.any():
             return
-        if not isinstance(layer.data, np.ndarray):
-            self.line.setText("These labels cannot be edited: they are not in memory.")
-            return
-        axes = painting.data_axes(layer)
-        named = axes[0].isalpha()
-        data = from_image_axes(layer.data, axes) if named else layer.data
-        gone = np.zeros(data.shape, bool)
-        rows = self.model.table[chosen]
-        planes = rows[self._planes()].to_numpy(int)
-        for plane in np.unique(planes, axis=0):
-            at = tuple(plane.tolist())
-            labels = rows["label"][(planes == plane).all(axis=1)]
-            gone[at] = np.isin(data[at], labels)
-        where = np.nonzero(to_image_axes(gone, axes) if named else gone)
-        self._own_doing = True
         try:
-            layer.data_setitem(where, 0)
-        finally:
-            self._own_doing = False
-        self._checksum = _checksum(layer)
+            tie.erase(self.model.table[chosen], self._planes())
+        except ValueError as e:
+            self.line.setText(explain(e))
+            return
         table = measured.table[~chosen].reset_index(drop=True)
         self.measured = replace(measured, table=table)
         self._show_table(None)
         self.line.setText(f"{int(chosen.sum()):,} nuclei deleted.")
 
-    def _on_labels_changed(self, _: object = None) -> None:
-        """Say that the table is out of date, if the labels are not what they were.
-
-        Undoing only draws the layer anew, and so do sliders and the colours here.
-        """
-        layer, point = self.layer, self.viewer.dims.point
-        moved, self._point = point != self._point, point
-        if layer is None or moved or self._own_doing:
-            return
-        if _checksum(layer) != self._checksum:
-            self.line.setText(
-                "The labels have changed since they were measured. Press Measure again."
-            )
+    def _on_labels_changed(self) -> None:
+        """Say that the table is out of date."""
+        self.line.setText(
+            "The labels have changed since they were measured. Press Measure again."
+        )
 
     def _on_layer_removed(self, event: Any) -> None:
         if self.measured is not None and event.value is self.layer:
@@ -398,12 +285,9 @@ class NucleiPanel(QWidget):
             self.line.setText("The labels layer was removed.")
 
     def _leave_layer(self) -> None:
-        layer = self.layer
-        if layer is not None and self._painter is not None:
-            for event in _edits_of(layer):
-                event.disconnect(self._on_labels_changed)
-            self._painter.restore()
-        self._painter = None
+        if self._tie is not None:
+            self._tie.leave()
+        self._tie = None
 
     # ---- saving ---------------------------------------------------------------------
 
@@ -411,7 +295,7 @@ class NucleiPanel(QWidget):
         if self.layer is None:
             return
         path, kind = QFileDialog.getSaveFileName(
-            self, "Export the nuclei", f"{self.layer.name}.csv", _EXPORTS
+            self, "Export the nuclei", f"{self.layer.name}.csv", EXPORTS
         )
         if path:
             self.export(Path(path), summary=kind.startswith("Summary"))
@@ -426,97 +310,28 @@ class NucleiPanel(QWidget):
         summary : bool
             Whether to write one row for the image, not one for each nucleus.
         """
-        layer = self.layer
-        if layer is None:
+        if self.measured is None:
             return
         table = self.model.table
-        axes = painting.data_axes(layer)
-        labels = np.asarray(layer.data)
-        labels = from_image_axes(labels, axes) if axes[0].isalpha() else labels
-        letters = "".join(x for x in axes if x not in "CYX")
         try:
-            if path.suffix.lower() == ".geojson":
-                write_geojson(path, labels, table, axes=letters)
-            elif path.suffix.lower() == ".zip":
-                write_rois(path, labels, axes=letters)
-            else:
-                named = table.copy()
-                named.insert(0, "image", layer.name)
-                write_table(path, self._summary(named) if summary else named)
+            save_measured(path, self.measured, table, self.gates, summary=summary)
         except (OSError, ValueError) as e:
             self._fail(e)
         else:
             show_info(f"{_TITLE}: saved as {path}")
-
-    def _summary(self, table: pd.DataFrame) -> pd.DataFrame:
-        measured = self.measured
-        assert measured is not None
-        scale = measured.scale
-        area = None if scale is None else area_mm2(measured.shape, scale)
-        gates = [gate.name for gate in self.gates]
-        return summarise(table, {measured.layer.name: area}, gates=gates)
-
-    def _on_save_clicked(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Save the plot", "plot.png", "Picture (*.png);;Drawing (*.svg)"
-        )
-        if path:
-            try:
-                self.plot.save(Path(path))
-            except (OSError, ValueError) as e:
-                self._fail(e)
 
     def _fail(self, error: Exception) -> None:
         self.line.setText(explain(error))
         show_error(f"{_TITLE}: {explain(error)}")
 
 
-def _row(*parts: QWidget | str) -> QHBoxLayout:
-    row = QHBoxLayout()
-    for part in parts:
-        row.addWidget(QLabel(part) if isinstance(part, str) else part)
-    return row
-
-
-def _offer(box: QComboBox, names: list[str], first: str = "") -> None:
-    """Offer names without a word, keeping the chosen one if it is still there."""
-    chosen = box.currentText()
-    box.blockSignals(True)
-    box.clear()
-    box.addItems(names)
-    box.setCurrentText(chosen if chosen in names else first)
-    box.blockSignals(False)
-
-
-def _edits_of(layer: Labels) -> tuple[Any, ...]:
-    return (layer.events.paint, layer.events.data, layer.events.set_data)
-
-
-def _checksum(layer: Labels) -> int:
-    """Return a number that changes with the labels; 0 if they are not in memory."""
-    data = layer.data
-    return (
-        zlib.crc32(np.ascontiguousarray(data).data)
-        if isinstance(data, np.ndarray)
-        else 0
-    )
-
-
 def _let_go(
-    viewer: Any,
-    state: dict[str, Any],
-    on_pressed: Any,
-    on_removed: Any,
-    on_edit: Any,
-    *_: object,
+    viewer: Any, state: dict[str, Any], on_pressed: Any, on_removed: Any, *_: object
 ) -> None:
     """Leave the viewer and the layer, when the panel is gone."""
     state["is_gone"] = True
     if on_pressed in viewer.mouse_drag_callbacks:
         viewer.mouse_drag_callbacks.remove(on_pressed)
     viewer.layers.events.removed.disconnect(on_removed)
-    measured, painter = state["measured"], state["_painter"]
-    if measured is not None and painter is not None:
-        for event in _edits_of(measured.layer):
-            event.disconnect(on_edit)
-        painter.restore()
+    if state["measured"] is not None and state["_tie"] is not None:
+        state["_tie"].leave()
