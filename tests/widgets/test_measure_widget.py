@@ -249,3 +249,26 @@ def test_above_50000_nuclei_a_scatter_plot_shows_densities_and_the_selected(qtbo
     counts = axes.images[0].get_array()
     assert counts.sum() == len(table)
     assert axes.get_xlim() == pytest.approx((table["a"].min(), table["a"].max()))
+
+
+def test_in_a_small_window_table_and_plot_fold_into_tabs(qtbot, docked, sample):
+    viewer = docked.viewer
+    window = viewer.window._qt_window
+    window.show()
+    window.resize(1000, 600)
+    _, panel = open_two_channels(qtbot, docked, sample)
+    viewer.window.add_plugin_dock_widget("napari-nucleiseg", "Segment a folder")
+    window.resize(1000, 600)
+    qtbot.waitUntil(lambda: panel.view.isVisible() and not panel.plots.isVisible())
+    assert (window.width(), window.height()) == (1000, 600)
+    panel.folding.tabs.setCurrentIndex(1)
+    assert panel.plots.plot.isVisible()
+    assert not panel.view.isVisible()
+    assert panel.plots.plot.height() > 60
+    # Nothing that is shown is cut off.
+    for part in (panel.plots.name_line, panel.plots.save_button):
+        corner = part.mapTo(panel, part.rect().bottomRight())
+        assert panel.rect().contains(corner)
+    window.resize(1500, 900)
+    qtbot.waitUntil(lambda: panel.view.isVisible() and panel.plots.isVisible())
+    assert not panel.folding.tabs.isVisible()

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Labels
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
     QHBoxLayout,
     QLineEdit,
     QPushButton,
-    QSplitter,
     QVBoxLayout,
     QWidget,
 )
@@ -31,6 +30,7 @@ from napari_nucleiseg.widgets.measure.plot_side import PlotSide
 from napari_nucleiseg.widgets.measure.saving import EXPORTS, save_measured
 from napari_nucleiseg.widgets.measure.table import NucleiModel, NucleiView
 from napari_nucleiseg.widgets.measure.tie import LabelsTie
+from napari_nucleiseg.widgets.shared.bottom_dock import Folding
 from napari_nucleiseg.widgets.shared.controls import MessageLine, combo, explain
 
 if TYPE_CHECKING:
@@ -93,12 +93,18 @@ class NucleiPanel(QWidget):
         table.addLayout(row(self.filter_line, self.only_box, *actions))
         table.addWidget(self.view, 1)
         self.view.setMinimumHeight(60)
-        table.addLayout(row(self.line, "Colour by", self.colour_box))
-        split = QSplitter(Qt.Orientation.Horizontal)
-        split.addWidget(left)
-        split.addWidget(self.plots)
-        split.setSizes([600, 400])
-        QHBoxLayout(self).addWidget(split)
+        below = row(self.line, "Colour by", self.colour_box)
+        below.setStretch(0, 3)
+        below.setStretch(2, 1)
+        table.addLayout(below)
+        around = QHBoxLayout(self)
+        around.setContentsMargins(0, 0, 0, 0)
+        self.folding = Folding({"Table": left, "Plot": self.plots}, [600, 400])
+        around.addWidget(self.folding)
+
+    def sizeHint(self) -> QSize:
+        """Return a size that leaves room for the viewer."""
+        return QSize(640, 260)
 
     def _connect(self) -> None:
         self.filter_line.editingFinished.connect(self._on_filter_changed)

@@ -95,8 +95,9 @@ class NucleiPlot(FigureCanvasQTAgg):
                 axes.set_ylabel(y)
             elif kind == "Box and strip":
                 self._draw_boxes(axes, values, table, group)
-            axes.set_xlabel(group if kind == "Box and strip" else x)
-            if kind == "Box and strip":
+            boxes = kind == "Box and strip"
+            axes.set_xlabel((group if group in table else "") if boxes else x)
+            if boxes:
                 axes.set_ylabel(x)
         self._colour(axes)
         self._fit()

@@ -97,6 +97,8 @@ class PlotSide(QWidget):
         offer(self.y_box, numbers, next((c for c in numbers if "mean_" in c), ""))
         offer(self.group_box, [NONE, *groups])
         offer(self.gates_box, [gate.name for gate in self.gates])
+        for part in (self.gates_box, self.remove_button):
+            part.setVisible(bool(self.gates))
 
     def draw(self, table: pd.DataFrame, selected: np.ndarray) -> None:
         """Draw the plot that is chosen."""
