@@ -41,7 +41,12 @@ def test_commands_are_named_for_the_plugin_and_all_are_used(manifest):
     assert all(name.startswith("napari-nucleiseg.") for name in commands)
     used = {
         entry.command
-        for entries in (contributions.widgets, contributions.sample_data)
+        for entries in (
+            contributions.widgets,
+            contributions.sample_data,
+            contributions.readers,
+            *contributions.menus.values(),
+        )
         for entry in entries
     }
     assert used == commands

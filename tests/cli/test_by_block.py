@@ -187,6 +187,20 @@ def test_another_image_or_other_settings_are_refused(path, tmp_path, image):
     assert another.status == 1
     assert "the image is another" in another.err
     assert json.loads((tmp_path / "out.zarr.part" / "plan.json").read_text()) == plan
+    assert "--restart" in another.err
+    anew = run("segment", path, "--output", out, "--restart")
+    assert anew.status == 0, anew.err
+    assert out.is_dir()
+
+
+def test_beginning_anew_removes_nothing_but_blocks(path, tmp_path):
+    mine = tmp_path / "out.zarr.part"
+    mine.mkdir()
+    (mine / "notes.txt").write_text("of another kind")
+    done = run("segment", path, "--output", tmp_path / "out.zarr", "--restart")
+    assert done.status == 1
+    assert "holds no blocks" in done.err
+    assert (mine / "notes.txt").exists()
 
 
 def test_blocks_that_are_done_are_compared_with_a_file_that_was_written_to(
@@ -320,6 +334,7 @@ def test_of_a_pyramid_the_first_level_is_segmented(tmp_path, name, write):
     ("arguments", "status", "message"),
     [
         (["--blocks", "3/2"], 2, "i from 1 to N"),
+        (["--blocks", "1/2", "--restart"], 2, "would discard the blocks"),
         (["--overlay"], 2, "one image at a time"),
     ],
 )

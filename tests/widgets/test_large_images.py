@@ -4,13 +4,14 @@ import dask.array
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 import zarr
 
 from napari_nucleiseg.core.segment.pipeline import segment
 from napari_nucleiseg.models import by_block
 from napari_nucleiseg.models.registry import find_model
-from napari_nucleiseg.widgets.segment import forecast_line, large
-from napari_nucleiseg.widgets.shared import job_shell
+from napari_nucleiseg.widgets.segment import forecast_line, kept_blocks, large
+from napari_nucleiseg.widgets.shared import job_shell, opening_lazily
 
 from .conftest import press, result_layers, squares, wait_until_done
 
@@ -87,7 +88,29 @@ def test_planes_of_a_numpy_stack_go_to_a_file_too(docked, qtbot, slow, out):
     wanted = segment(stack, slow, axes="TCYX", channel=0).labels
     np.testing.assert_array_equal(np.asarray(layer.data)[:, 0], wanted)
     assert layer.data.shape == (2, 1, 400, 300)
-    assert zarr.open_group(path, mode="r")["s0"].shape == (2, 400, 300)
+    written = zarr.open_group(path, mode="r")
+    assert written["s0"].shape == (2, 400, 300)
+    assert written.attrs["ome"]["multiscales"][0]["name"] == "out"
+
+
+def test_a_large_tiff_is_opened_without_being_read(
+    docked, qtbot, tmp_path, monkeypatch
+):
+    viewer, widget = docked.viewer, docked.widget
+    path = tmp_path / "slide.ome.tif"
+    about = {"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+    tifffile.imwrite(path, squares((SIDE, SIDE)), tile=(128, 128), metadata=about)
+    monkeypatch.setattr(
+        opening_lazily.QFileDialog, "getOpenFileName", lambda *a: (str(path), "")
+    )
+    menu = viewer.window.file_menu
+    (utilities,) = (a.menu() for a in menu.actions() if a.text() == "IO Utilities")
+    (command,) = (a for a in utilities.actions() if "large image" in a.text())
+    command.trigger()
+    (layer,) = viewer.layers
+    assert isinstance(layer.data, dask.array.Array)
+    np.testing.assert_array_equal(layer.scale, (0.5, 0.5))
+    assert widget.inputs.output.value == tmp_path / "slide_nuclei.zarr"
 
 
 def test_small_images_stay_in_memory(docked, qtbot):
@@ -116,8 +139,12 @@ def test_a_cancelled_run_goes_on(docked, qtbot, slow, out, monkeypatch):
     qtbot.waitUntil(lambda: not widget.is_busy, timeout=2000)
     assert "press Segment to go on" in widget.result_line.text()
     qtbot.wait(300)
-    assert 2 <= len(list(part.glob("*.npz"))) < 9
+    done = len(list(part.glob("*.npz")))
+    assert 2 <= done < 9
     assert not path.exists()
+    said = widget.kept_blocks.line.text()
+    assert f"{done} blocks are done of an earlier run" in said
+    assert "Segment goes on" in said
     slow.seconds = 0.0
     press(qtbot, widget)
     wait_until_done(qtbot, widget)
@@ -128,6 +155,28 @@ def test_a_cancelled_run_goes_on(docked, qtbot, slow, out, monkeypatch):
     wait_until_done(qtbot, widget)
     assert slow.tiles == tiles
     assert result_layers(viewer) == [layer]
+
+
+def test_what_a_run_has_left_can_be_discarded(docked, qtbot, slow, out, monkeypatch):
+    viewer, widget = docked.viewer, docked.widget
+    monkeypatch.setattr(kept_blocks, "ask", lambda *a, **k: True)
+    viewer.add_image(squares((SIDE, SIDE)), name="a")
+    path, part = out(), out().with_name("out.zarr.part")
+    assert not widget.kept_blocks.isVisible()
+    press(qtbot, widget)
+    wait_until_done(qtbot, widget)
+    assert "Kept for sliders and other regions" in widget.kept_blocks.line.text()
+    widget.kept_blocks.button.click()
+    assert not part.exists()
+    assert path.exists()
+    assert not widget.kept_blocks.isVisible()
+    # Sliders have nothing to answer from, and what is there is not written over.
+    widget.form["min_area"].value = 350
+    wait_until_done(qtbot, widget)
+    assert not widget.apply_button.isVisible()
+    press(qtbot, widget)
+    wait_until_done(qtbot, widget)
+    assert "can no longer be changed" in widget.result_line.text()
 
 
 def test_cancel_answers_while_a_tile_takes_long(docked, qtbot, slow, monkeypatch):
@@ -183,6 +232,18 @@ def test_what_it_will_take_is_said_before_it_starts(docked, qtbot, slow, monkeyp
     assert "GB of memory" in text
     # It has some 30 tiles of a megapixel; that of the window has half a one.
     assert 20 < widget.forecast.forecast.seconds < 300
+    whole = widget.forecast.forecast.seconds
+    # Of a part of it, what that part takes; it need not be timed again.
+    box(viewer, (1000, 1000), (2500, 2500))
+    widget.inputs.choose(viewer.layers["big"])
+    choose_place(widget, "Inside here")
+    assert widget.forecast.text().startswith("What is inside “here” will take about")
+    part = widget.forecast.forecast.seconds
+    assert part < whole * 0.7
+    viewer.layers["here"].data = [np.array([[0, 0], [0, 90], [90, 90], [90, 0]])]
+    qtbot.waitUntil(lambda: widget.forecast.forecast.seconds < part, timeout=5000)
+    choose_place(widget, "The whole image")
+    assert widget.forecast.forecast.seconds == whole
     widget.inputs.choose(viewer.layers["small"])
     assert not widget.forecast.isVisible()
 
@@ -326,6 +387,7 @@ def test_a_slider_answers_in_view_and_then_everywhere(
     assert shown[315, 315] == 0
     assert shown[35, 35] > 0
     assert shown[310, 345] > 0
+    np.testing.assert_array_equal(shown[shown > 0], before[shown > 0])  # and colours
     assert "Press Apply to all" in widget.result_line.text()
     flooded = []
     find = by_block.find_basins

@@ -55,6 +55,7 @@ def processes(args: argparse.Namespace) -> Iterator[Client | None]:
 
 def segment_to_zarr(args: argparse.Namespace, recipe: SavedRecipe) -> int:
     """Segment one image by blocks, for `nucleiseg segment`; returns the exit status."""
+    from napari_nucleiseg.io.block_files import BlockFiles
     from napari_nucleiseg.io.lazy_images import open_image
     from napari_nucleiseg.models.by_block import segment_blocks
     from napari_nucleiseg.models.predictor import load_model
@@ -64,6 +65,9 @@ def segment_to_zarr(args: argparse.Namespace, recipe: SavedRecipe) -> int:
         return 2
     if args.blocks and (args.workers or args.scheduler):
         complain("--blocks is done by this process alone, without --workers")
+        return 2
+    if args.blocks and args.restart:
+        complain("--restart would discard the blocks of the other shares")
         return 2
     (path,) = args.inputs
     if args.output.exists():
@@ -75,6 +79,8 @@ def segment_to_zarr(args: argparse.Namespace, recipe: SavedRecipe) -> int:
     monitor = TerminalMonitor(path.name)
     text = ""
     try:
+        if args.restart:
+            BlockFiles(args.output).discard()
         how: dict[str, Any] = {
             "params": recipe.segment,
             "axes": recipe.axes,

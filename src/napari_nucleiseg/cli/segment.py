@@ -56,6 +56,12 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         help="do only the i-th of N shares of the blocks of OUT.zarr: any number at "
         "once, on any machines; then `nucleiseg finish OUT.zarr`",
     )
+    sub.add_argument(
+        "--restart",
+        action="store_true",
+        help="begin OUT.zarr anew: the blocks that an earlier run has left there "
+        "(OUT.zarr.part) are discarded",
+    )
     add_processes(sub)
     sub.add_argument(
         "--skip-existing",
@@ -174,8 +180,9 @@ def _segment(args: argparse.Namespace) -> int:
             return 2
         args.inputs = [Path(text) for text in args.inputs]
         return segment_to_zarr(args, recipe)
-    if args.blocks:
-        complain("--blocks needs an --output that ends in .zarr")
+    if args.blocks or args.restart:
+        name = "--blocks" if args.blocks else "--restart"
+        complain(f"{name} needs an --output that ends in .zarr")
         return 2
     items = plan_files(
         find_images(args.inputs), args.output, condition=recipe.condition

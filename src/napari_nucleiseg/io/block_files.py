@@ -21,7 +21,7 @@ from filelock import FileLock
 from napari_nucleiseg.core.segment.blocks.basins import Basins
 from napari_nucleiseg.core.segment.blocks.grid import within
 from napari_nucleiseg.core.segment.image import Window
-from napari_nucleiseg.io.atomic import make_folder, write_whole
+from napari_nucleiseg.io.atomic import NotWritten, make_folder, write_whole
 
 _PLAN = "plan.json"
 _NOTHING = np.zeros((0, 0), np.int32)
@@ -111,6 +111,25 @@ class BlockFiles:
     def remove(self) -> None:
         """Remove all of it."""
         shutil.rmtree(self.folder)
+
+    def discard(self) -> None:
+        """Remove all of it, if it is there.
+
+        Raises
+        ------
+        ValueError
+            If the folder holds something else.
+        NotWritten
+            If it cannot be removed.
+        """
+        if not self.folder.is_dir():
+            return
+        if self.read_plan() is None and any(self.folder.iterdir()):
+            raise ValueError(f"{self.folder} holds no blocks, and was left as it is")
+        try:
+            self.remove()
+        except OSError as e:
+            raise NotWritten(self.folder, e) from e
 
     def tidy(self) -> None:
         """Remove all but the blocks and what they have in common."""

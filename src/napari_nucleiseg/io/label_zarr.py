@@ -82,6 +82,7 @@ def create_labels(
     shape: Sequence[int],
     axes: str,
     *,
+    name: str,
     block: int,
     scale: Mapping[str, float],
     units: Mapping[str, str],
@@ -97,6 +98,8 @@ def create_labels(
         Of the labels.
     axes : str
         A letter for each axis; see `check_label_axes`.
+    name : str
+        What they are called.
     block : int
         Side of what is written at once, pixels, a multiple of `CHUNK`.
     scale : mapping of str to float
@@ -147,7 +150,7 @@ def create_labels(
         named.append(axis)
     root.attrs["ome"] = {
         "version": "0.5",
-        "multiscales": [{"name": path.stem, "axes": named, "datasets": data_sets}],
+        "multiscales": [{"name": name, "axes": named, "datasets": data_sets}],
         "image-label": {},
     }
     root.attrs["nucleiseg"] = dict(record)

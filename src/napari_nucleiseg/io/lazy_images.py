@@ -49,6 +49,8 @@ class LazyImage:
         Another one where the file has been changed; empty if it cannot tell.
     close : callable
         Closes the file.
+    smaller : tuple of Array
+        Ever smaller levels of it, to be looked at, as far as the file has them.
     """
 
     data: Array
@@ -57,6 +59,7 @@ class LazyImage:
     units: Mapping[str, str] = field(default_factory=dict)
     state: str = ""
     close: Callable[[], None] = lambda: None
+    smaller: tuple[Array, ...] = ()
 
 
 def open_image(path: Path, *, series: int = 0) -> LazyImage:
@@ -133,6 +136,7 @@ def _open_zarr(path: Path) -> LazyImage:
             for a, axis in zip(letters, axes, strict=True)
             if "unit" in axis
         },
+        smaller=tuple(root[level["path"]] for level in scales[0]["datasets"][1:]),
     )
 
 
@@ -151,16 +155,27 @@ def _open_tiff(path: Path, series: int) -> LazyImage:
         check_size(chosen.shape, chosen.axes, 0, math.inf)
         check_whole(tiff, chosen)
         scale, units = _ome_scale(tiff, series)
-        data: Array = zarr.open_array(chosen.aszarr(level=0), mode="r")
+        levels: list[Array] = [
+            zarr.open_array(chosen.aszarr(level=level), mode="r")
+            for level in range(len(chosen.levels))
+        ]
         axes, page = own_letters(chosen.axes, chosen.shape), chosen.keyframe
         if (table := palette_of(page)) is not None:
-            data, axes = _with_palette(data, table, axes)
+            given = axes
+            axes = _with_palette(levels[0], table, given)[1]
+            levels = [_with_palette(level, table, given)[0] for level in levels]
         elif page.photometric == tifffile.PHOTOMETRIC.SEPARATED and axes[-1] == "S":
-            data = _Converted(data, mix_inks, (*data.shape[:-1], 3), mixed=True)
+            levels = [
+                _Converted(level, mix_inks, (*level.shape[:-1], 3), mixed=True)
+                for level in levels
+            ]
     except BaseException:
         tiff.close()
         raise
-    return LazyImage(data, axes, scale, units, close=tiff.close)
+    first, *smaller = levels
+    return LazyImage(
+        first, axes, scale, units, close=tiff.close, smaller=tuple(smaller)
+    )
 
 
 def _with_palette(data: Array, table: np.ndarray, axes: str) -> tuple[Array, str]:
@@ -199,6 +214,7 @@ class _Converted:
     ) -> None:
         self._data, self._convert, self.shape = data, convert, shape
         self._mixed = mixed
+        self.ndim = len(shape)
         # A palette's numbers may have more bits than its colours.
         self.dtype = data.dtype if mixed else np.dtype(np.uint8)
 

@@ -38,11 +38,20 @@ def _open_slide(tiffslide: Any, path: Path, series: int) -> LazyImage:
     _check_series(series, 1)
     slide = tiffslide.TiffSlide(path)
     group = slide.zarr_group
-    largest = max(group.array_keys(), key=lambda key: group[key].shape[0])
+    levels = sorted(
+        (group[key] for key in group.array_keys()), key=lambda level: -level.shape[0]
+    )
     known = {a: slide.properties.get(f"tiffslide.mpp-{a.lower()}") for a in "YX"}
     scale = {a: float(step) for a, step in known.items() if step}
     units = dict.fromkeys(scale, _MICROMETER)
-    return LazyImage(group[largest], "YXS", scale, units, close=slide.close)
+    return LazyImage(
+        levels[0],
+        "YXS",
+        scale,
+        units,
+        close=slide.close,
+        smaller=tuple(levels[1:]),
+    )
 
 
 def _open_nd2(nd2: Any, path: Path, series: int) -> LazyImage:

@@ -55,6 +55,11 @@ _THREADS = 4
 #: Blocks whose maps are kept in memory while others are read.
 _MAPS_KEPT = 12
 
+#: What to do where that is another run's.
+_ANEW = (
+    " Choose another output, or discard them to begin anew (in the shell: --restart)."
+)
+
 #: What two plans of one image by the same settings have alike, and how to say it.
 _ALIKE = {
     "image": "the image is another",
@@ -158,7 +163,7 @@ def segment_blocks(
         elif differs:
             raise ValueError(
                 f"{files.folder} holds blocks of another run: {', and '.join(differs)}."
-                " Choose another output, or delete that folder to begin anew."
+                f"{_ANEW}"
             )
     if plan is None:
         scale, wanted, diameter = runner.choose_scale(params.diameter)
@@ -235,12 +240,20 @@ class _Blocks:
         threads = min(_THREADS, self._threads)
         maps, plane = None, -1
         running: deque[Future[None]] = deque()
+        # First: how long it takes cannot be told from what was done before.
+        left = []
+        for at, index in enumerate(mine):
+            self._check()
+            if not self._certain:
+                stage = "Comparing with what is done"
+                self._monitor.report(Progress(stage, at, len(mine)))
+            if not self._is_done(index):
+                left.append(index)
+        before = len(mine) - len(left)
         with ThreadPoolExecutor(threads) as pool:
             try:
-                for done, index in enumerate(mine):
+                for done, index in enumerate(left, start=before):
                     self._report(done - len(running), len(mine))
-                    if self._is_done(index):
-                        continue
                     at = index // len(self._windows)
                     if maps is None or at != plane:
                         made = self._runner.maps_of(
@@ -272,8 +285,7 @@ class _Blocks:
             if known.tobytes() != self._hash(index):
                 raise ValueError(
                     f"{self._files.folder} holds blocks of another run: the image has "
-                    "been changed. Choose another output, or delete that folder to "
-                    "begin anew."
+                    f"been changed.{_ANEW}"
                 )
         return True
 

@@ -102,7 +102,7 @@ def finish(
             f"{len(missing)} of {total} blocks are not there yet, the first one is "
             f"{missing[0] + 1}: run the shares that have not ended again"
         )
-    levels = _create(plan, fresh := files.fresh_result())
+    levels = _create(plan, result, fresh := files.fresh_result())
     tables: list[dict[str, np.ndarray]] = []
     counts: list[int] = []
     for index, place in enumerate(np.ndindex(*plan.stack)):
@@ -161,7 +161,7 @@ def finish_region(
     files, table_path = BlockFiles(result), result.with_suffix(".parquet")
     plan = _read_plan(files)
     fresh = None if result.exists() else files.fresh_result()
-    levels = _create(plan, fresh) if fresh else open_labels(result, "r+")
+    levels = _create(plan, result, fresh) if fresh else open_labels(result, "r+")
     before = read_table(table_path) if fresh is None and table_path.exists() else None
     tables = [] if before is None else [before]
     highest = int(before["label"].max(initial=0)) if before is not None else 0
@@ -229,11 +229,12 @@ def _write_recipe(plan: BlockPlan, result: Path) -> None:
         SavedRecipe(**plan.recipe).write(path)
 
 
-def _create(plan: BlockPlan, path: Path) -> list[zarr.Array]:
+def _create(plan: BlockPlan, result: Path, path: Path) -> list[zarr.Array]:
     return create_labels(
         path,
         plan.shape,
         plan.label_axes,
+        name=result.stem,
         block=plan.block,
         scale=plan.pixel,
         units=plan.units,

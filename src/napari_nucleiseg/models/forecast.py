@@ -10,9 +10,11 @@ import numpy as np
 
 from napari_nucleiseg.core.monitor import Monitor
 from napari_nucleiseg.core.params import SegmentParams
+from napari_nucleiseg.core.segment.blocks.basins import MARGIN
 from napari_nucleiseg.core.segment.blocks.grid import BLOCK, ArrayMaps
 from napari_nucleiseg.core.segment.blocks.separating import separate
-from napari_nucleiseg.core.segment.image import sample_plane
+from napari_nucleiseg.core.segment.blocks.settling import widest_hole
+from napari_nucleiseg.core.segment.image import Resizing, Window, sample_plane
 from napari_nucleiseg.core.segment.lazy import LazyPlanes
 from napari_nucleiseg.core.segment.planes import read_as
 from napari_nucleiseg.core.segment.predictor import NetworkSpec, Predictor
@@ -28,6 +30,9 @@ SIDE = 704
 #: Memory in one piece, MB for each megapixel, and by blocks, MB whatever the size
 #: (docs/scale.md).
 _PIECE, _BLOCKS = 92.0, 1000.0
+
+#: What a region without blocks covers is counted in squares of this side, pixels.
+_CELL = 64
 
 #: How long writing and joining take, as multiples of separating the nuclei.
 _JOIN, _WRITE, _LEVELS = 0.25, 0.25, 0.1
@@ -54,6 +59,98 @@ class Forecast:
         return sum(self.stages.values())
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How fast an image is segmented, as far as a window of it tells.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Planes, rows and columns.
+    scale : float
+        Size of what the network sees over the image's own.
+    tiles : tuple of tuple of slice
+        What the network sees of each plane at once, in the image's own pixels.
+    measuring : float
+        Seconds until contrast and size of the nuclei are known.
+    finding : float
+        Seconds for each tile.
+    reading, separating : float
+        Seconds for each pixel.
+    by_block : bool
+        Whether it is segmented by blocks, into a file.
+    """
+
+    shape: tuple[int, int, int]
+    scale: float
+    tiles: tuple[Window, ...]
+    measuring: float
+    finding: float
+    reading: float
+    separating: float
+    by_block: bool
+
+    def forecast(self, region: Region | None = None) -> Forecast:
+        """Say what all of the image, or a region of it, will take."""
+        planes, height, width = self.shape
+        pixels, tiles = planes * height * width, planes * len(self.tiles)
+        if region is not None:
+            asked = [self._asked(plane, region) for plane in range(planes)]
+            pixels, tiles = (sum(counts) for counts in zip(*asked, strict=True))
+        flood = pixels * self.separating
+        find = tiles * self.finding + pixels * self.reading
+        if not self.by_block:
+            # Without blocks, maps and labels are as large as the image in any case.
+            whole = planes * height * width
+            return Forecast(
+                {
+                    "Measuring nuclei": self.measuring,
+                    "Finding nuclei": find,
+                    "Separating nuclei": whole * self.separating,
+                },
+                _PIECE * whole / 1e6,
+            )
+        return Forecast(
+            {
+                "Measuring nuclei": self.measuring,
+                "Finding nuclei": find + flood,
+                "Joining blocks": _JOIN * flood,
+                "Writing labels": _WRITE * flood,
+                "Making smaller levels": _LEVELS * flood,
+            },
+            _BLOCKS,
+        )
+
+    def _asked(self, plane: int, region: Region) -> tuple[int, int]:
+        """Return how many pixels and tiles of a plane are looked at for a region."""
+        shape, hole = self.shape[1:], widest_hole(self.scale)
+        # Blocks are done whole.
+        cell, margin = (BLOCK, hole) if self.by_block else (_CELL, 2 * hole)
+        here = np.zeros([-(-side // cell) for side in shape], bool)
+        for y, x in region.boxes(plane, shape, margin):
+            rows, columns = (
+                slice(part.start // cell, -(-part.stop // cell)) for part in (y, x)
+            )
+            here[rows, columns] = True
+        high, wide = (
+            np.minimum(cell, side - cell * np.arange(count))
+            for side, count in zip(shape, here.shape, strict=True)
+        )
+        # How many cells there are above and to the left: so those of a tile are known.
+        before = np.pad(here, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+        y0, y1, x0, x1 = np.array(
+            [(y.start, y.stop, x.start, x.stop) for y, x in self.tiles]
+        ).T
+        around = round(MARGIN / min(self.scale, 1.0)) if self.by_block else 0
+        y0, x0 = (np.maximum(low - around, 0) // cell for low in (y0, x0))
+        y1, x1 = (
+            np.minimum(-(-(end + around) // cell), count)
+            for end, count in zip((y1, x1), here.shape, strict=True)
+        )
+        seen = before[y1, x1] - before[y0, x1] - before[y1, x0] + before[y0, x0]
+        return int(high @ here @ wide), int((seen > 0).sum())
+
+
 class _Timed:
     """A predictor that notes how long each pixel takes it."""
 
@@ -74,18 +171,17 @@ class _Timed:
         return maps
 
 
-def forecast(
+def time_window(
     image: LazyImage,
     predictor: Predictor,
     *,
     params: SegmentParams,
     axes: str,
     channel: int | None,
-    region: Region | None = None,
     by_block: bool,
     monitor: Monitor,
-) -> Forecast:
-    """Time the middle of an image, and say what all of it will take.
+) -> Pace:
+    """Segment the middle of an image, and say how fast that goes.
 
     Parameters
     ----------
@@ -93,7 +189,7 @@ def forecast(
         See `io.lazy_images`.
     predictor : Predictor
         The network.
-    params, axes, channel, region, monitor
+    params, axes, channel, monitor
         See `segment`.
     by_block : bool
         Whether it will be segmented by blocks, into a file.
@@ -130,44 +226,36 @@ def forecast(
         separating = (time.perf_counter() - start) / part[0, ..., 0].size
     network = timed.seconds / timed.pixels
     spec = predictor.spec
-    tiles = plan_tiles(
-        scaled_shape((height, width), scale),
-        largest=spec.tile,
-        multiple=spec.multiple,
-    ).tiles
-    seen = sum(tile.height * tile.width for tile in tiles)
-    pixels = height * width
-    share = count if region is None else _share(region, planes.shape, by_block)
+    seen = scaled_shape((height, width), scale)
+    tiles = plan_tiles(seen, largest=spec.tile, multiple=spec.multiple).tiles
+    pixels = sum(tile.height * tile.width for tile in tiles)
     look = 0.0
     if params.diameter is None:
-        look = min(count, 3) * min(seen, (SPREAD * WINDOW) ** 2) * network
-    find = share * (
-        seen * network * (len(FLIPS) if params.accurate else 1) + pixels * reading
+        look = min(count, 3) * min(pixels, (SPREAD * WINDOW) ** 2) * network
+    ways = len(FLIPS) if params.accurate else 1
+    resizing = Resizing((height, width), seen)
+    return Pace(
+        shape=(count, height, width),
+        scale=scale,
+        tiles=tuple(resizing.needs(_cut(tile.window, seen)) for tile in tiles),
+        measuring=contrast + look,
+        finding=ways * network * pixels / len(tiles),
+        reading=reading,
+        separating=separating,
+        by_block=by_block,
     )
-    stages = {"Measuring nuclei": contrast + look, "Finding nuclei": find}
-    flood = share * pixels * separating
-    if not by_block:
-        stages["Separating nuclei"] = flood
-        return Forecast(stages, _PIECE * count * pixels / 1e6)
-    stages["Finding nuclei"] += flood
-    stages["Joining blocks"] = _JOIN * flood
-    stages["Writing labels"] = _WRITE * flood
-    stages["Making smaller levels"] = _LEVELS * flood
-    return Forecast(stages, _BLOCKS)
+
+
+def _cut(window: Window, shape: tuple[int, int]) -> Window:
+    """Return what of a window lies in an image ``(y, x)``."""
+    y, x = (
+        slice(side.start, min(side.stop, end))
+        for side, end in zip(window, shape, strict=True)
+    )
+    return y, x
 
 
 def _time(work: object) -> float:
     start = time.perf_counter()
     work()  # type: ignore[operator]
     return time.perf_counter() - start
-
-
-def _share(region: Region, shape: tuple[int, ...], by_block: bool) -> float:
-    """Return how many planes' worth of pixels a region has."""
-    margin = BLOCK // 2 if by_block else 0
-    total = 0.0
-    for plane in range(shape[0]):
-        boxes = region.boxes(plane, (shape[1], shape[2]), margin)
-        area = sum((y.stop - y.start) * (x.stop - x.start) for y, x in boxes)
-        total += min(1.0, area / (shape[1] * shape[2]))
-    return total

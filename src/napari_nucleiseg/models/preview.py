@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_nucleiseg.core.params import InstanceSettings
-from napari_nucleiseg.core.segment.blocks.grid import ArrayMaps, widen, within
+from napari_nucleiseg.core.segment.blocks.grid import ArrayMaps, widen
 from napari_nucleiseg.core.segment.blocks.separating import Flooded, separate
 from napari_nucleiseg.core.segment.blocks.settling import widest_hole
 from napari_nucleiseg.core.segment.confidence import (
@@ -47,13 +47,16 @@ class Preview:
         self.plane, self.asked, self.window = plane, window, _middle(window)
         self._plan = plan
         # Nuclei at its edge are to be whole.
-        outer = widen(self.window, plan.plane_shape, widest_hole(plan.scale))
-        self._inside = within(self.window, outer)
-        self._maps = KeptMaps(plan, BlockFiles(output), plane).read(outer)
+        self.outer = widen(self.window, plan.plane_shape, widest_hole(plan.scale))
+        self._maps = KeptMaps(plan, BlockFiles(output), plane).read(self.outer)
         self._flooded = Flooded()
 
     def labels(self, settings: InstanceSettings) -> np.ndarray:
-        """Return the labels of the window by other thresholds, ``(y, x)`` int32."""
+        """Return what other thresholds make of the window, ``(y, x)`` int32.
+
+        That is of the size of `outer`, so that nuclei are whole, but only nuclei that
+        have their centroids in the window are there.
+        """
         found, figures = separate(
             ArrayMaps(self._maps),
             settings,
@@ -63,7 +66,19 @@ class Preview:
         judge: Judge = label_confidence
         if self._plan.calibration is not None:
             judge = Calibration(**self._plan.calibration)
-        return number_kept(judge(figures), settings)[found][self._inside]
+        y, x = _centroids(found)
+        outside = ~self.covers(y + self.outer[0].start, x + self.outer[1].start)
+        return number_kept(judge(figures), settings, outside=outside)[found]
+
+    def covers(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Return which of these places of the plane lie in the window, bool."""
+        rows, columns = self.window
+        return (
+            (y >= rows.start)
+            & (y < rows.stop)
+            & (x >= columns.start)
+            & (x < columns.stop)
+        )
 
 
 def _middle(window: Window) -> Window:
@@ -73,5 +88,17 @@ def _middle(window: Window) -> Window:
             min(part.stop, (part.start + part.stop + LONGEST) // 2),
         )
         for part in window
+    )
+    return y, x
+
+
+def _centroids(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows and columns of the centroids of labels 1..n, ``(n,)`` each."""
+    at = np.flatnonzero(labels)
+    number = labels.ravel()[at]
+    areas = np.maximum(np.bincount(number)[1:], 1)
+    y, x = (
+        np.bincount(number, places)[1:] / areas
+        for places in np.divmod(at, labels.shape[1])
     )
     return y, x

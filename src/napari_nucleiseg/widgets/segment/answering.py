@@ -135,7 +135,7 @@ class AnsweringShell(JobShell):
 
         def done(labels: np.ndarray) -> None:
             assert kept.preview is not None
-            show_patch(layer, found, plane, kept.preview.window, labels)
+            show_patch(layer, found, kept.preview, labels)
             kept.shown = dict(plan.settings)
             self._update_apply()
             self._on_value_changed()

@@ -8,7 +8,7 @@ from typing import Any
 from napari_nucleiseg.core.monitor import Monitor, duration
 from napari_nucleiseg.core.segment.predictor import Predictor
 from napari_nucleiseg.io.lazy_images import LazyImage
-from napari_nucleiseg.models.forecast import Forecast, forecast
+from napari_nucleiseg.models.forecast import Forecast, Pace, time_window
 from napari_nucleiseg.widgets.segment.run import Run
 from napari_nucleiseg.widgets.shared.controls import MessageLine, one_shot
 from napari_nucleiseg.widgets.shared.job import Job
@@ -31,8 +31,10 @@ class ForecastLine(MessageLine):
         self.setVisible(False)
         self._job: Job | None = None
         self._asked: tuple[Any, ...] | None = None
-        self._work: Callable[[Monitor], Forecast] | None = None
+        self._work: Callable[[Monitor], Pace] | None = None
         self._settle = one_shot(self, SETTLE_MS, self._start)
+        self._pace: Pace | None = None
+        self._run: Run | None = None
         #: The last one, of what is chosen now.
         self.forecast: Forecast | None = None
 
@@ -64,17 +66,19 @@ class ForecastLine(MessageLine):
         if data is not None and run is not None and pixels >= LEAST_PIXELS:
             needed = run.params.diameter, run.params.accurate
             asked = id(data.data), run.choice, run.model.folder, by_block, needed
+        self._run = run
         if asked == self._asked:
+            self._say()
             return
         self.stop()
-        self._asked, self.forecast = asked, None
+        self._asked, self._pace, self.forecast = asked, None, None
         self.setVisible(False)
         if asked is None or data is None or run is None:
             return
         chosen, wanted = data, run
 
-        def work(monitor: Monitor) -> Forecast:
-            return forecast(
+        def work(monitor: Monitor) -> Pace:
+            return time_window(
                 chosen,
                 load(),
                 params=wanted.params,
@@ -93,7 +97,7 @@ class ForecastLine(MessageLine):
         if self._job is not None:
             self._job.quit()
             self._job = None
-        if self.forecast is None:
+        if self._pace is None:
             self._asked = None
 
     def _start(self) -> None:
@@ -108,17 +112,32 @@ class ForecastLine(MessageLine):
         if self._job is not None and self.sender() is self._job.signals:
             self._job = None
 
-    def _on_returned(self, found: Forecast) -> None:
+    def _on_returned(self, found: Pace) -> None:
         if self._job is None or self.sender() is not self._job.signals:
             return
-        self._job, self.forecast = None, found
-        if found.seconds > LEAST_SECONDS:
-            memory = max(0.1, found.megabytes / 1000)
-            self.setText(
-                f"The whole image will take about {long_duration(found.seconds)} and "
-                f"{memory:.1f}\N{NO-BREAK SPACE}GB of memory."
-            )
-            self.setVisible(True)
+        self._job, self._pace = None, found
+        self._say()
+
+    def _say(self) -> None:
+        """Say what is known of what is asked for now."""
+        if self._pace is None or self._run is None:
+            return
+        region = self._run.region
+        found = self.forecast = self._pace.forecast(region)
+        memory = max(0.1, found.megabytes / 1000)
+        what = "The whole image" if region is None else _named(self._run.place)
+        self.setText(
+            f"{what} will take about {long_duration(found.seconds)} and "
+            f"{memory:.1f}\N{NO-BREAK SPACE}GB of memory."
+        )
+        self.setVisible(found.seconds > LEAST_SECONDS)
+
+
+def _named(place: str) -> str:
+    """Return what a place is called at the beginning of a sentence."""
+    if place.startswith("inside"):
+        return f"What is {place}"
+    return place[:1].upper() + place[1:]
 
 
 def long_duration(seconds: float) -> str:

@@ -141,6 +141,11 @@ class SegmentForm(Container):
         image = self.chosen_layer()
         return image is not None and large.is_large(image, self.chosen_channel())
 
+    def chosen_output(self) -> Path | None:
+        """Return where the labels of a large image go, if that is said."""
+        path = self.output.value
+        return None if path is None or not str(path).strip() else Path(path)
+
     def chosen_region(self) -> Region | None:
         """Return where nuclei are to be looked for; None for everywhere.
 

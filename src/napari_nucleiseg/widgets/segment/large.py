@@ -16,6 +16,7 @@ from napari.layers import Image, Labels
 from napari_nucleiseg.core.monitor import Monitor, Stages
 from napari_nucleiseg.core.params import InstanceSettings, SegmentParams
 from napari_nucleiseg.core.segment.image import Window
+from napari_nucleiseg.io.block_files import BlockFiles
 from napari_nucleiseg.io.label_zarr import open_labels, read_table
 from napari_nucleiseg.io.lazy_images import LazyImage
 from napari_nucleiseg.models.block_plan import BlockPlan
@@ -98,6 +99,8 @@ class LargeFound:
         How long it took.
     own : InstanceSettings
         The model's own thresholds.
+    complete : bool
+        Whether all blocks are there, or only those of a region.
     """
 
     run: Run
@@ -107,6 +110,7 @@ class LargeFound:
     table: pd.DataFrame
     seconds: float
     own: InstanceSettings
+    complete: bool
 
     def levels(self) -> list[Any]:
         """Open the labels: zarr arrays, the largest first."""
@@ -183,7 +187,14 @@ def find_by_block(
     table = table.rename(columns={"label": "index"})
     seconds = time.monotonic() - run.started
     return LargeFound(
-        run, output, plan, done.counts, table, seconds, predictor.spec.settings
+        run,
+        output,
+        plan,
+        done.counts,
+        table,
+        seconds,
+        predictor.spec.settings,
+        complete=BlockFiles(output).count() == plan.planes * len(plan.windows),
     )
 
 
@@ -243,6 +254,13 @@ _KEPT: weakref.WeakKeyDictionary[Image, LargeKept] = weakref.WeakKeyDictionary()
 def keep(image: Image, found: LargeFound, labels: Labels) -> None:
     """Remember what was found in an image."""
     _KEPT[image] = LargeKept(found, weakref.ref(labels))
+
+
+def forget(output: Path) -> None:
+    """Forget what was found, where the blocks of a result are no longer there."""
+    for image, kept in list(_KEPT.items()):
+        if kept.found.output == output:
+            del _KEPT[image]
 
 
 def kept_for(viewer: napari.Viewer, image: Image | None) -> LargeKept | None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels
 
-from napari_nucleiseg.core.segment.image import Window
 from napari_nucleiseg.core.segment.planes import to_image_axes
+from napari_nucleiseg.models.finishing import in_plane
+from napari_nucleiseg.models.preview import Preview
 from napari_nucleiseg.widgets.segment.large import LargeFound
 from napari_nucleiseg.widgets.shared.layers import RECORD, placement
 
@@ -119,21 +120,62 @@ class _Patched:
 
 
 def show_patch(
-    layer: Labels, found: LargeFound, plane: int, window: Window, labels: np.ndarray
+    layer: Labels, found: LargeFound, preview: Preview, labels: np.ndarray
 ) -> None:
-    """Show other labels in one window of a plane, without changing the file."""
-    place = tuple(map(int, np.unravel_index(plane, found.plan.stack or (1,))))
+    """Show other labels where a preview is, without changing the file.
+
+    A nucleus that is there already keeps its number, and so its colour.
+    """
+    place = tuple(map(int, np.unravel_index(preview.plane, found.plan.stack or (1,))))
     place = place[: len(found.plan.stack)]
-    # Numbers that no nucleus beside it has.
-    highest = int(found.table["index"].max()) if len(found.table) else 0
-    labels = np.where(labels > 0, labels + highest, 0)
+    levels, outer = found.levels(), preview.outer
+    table = {name: found.table[name].to_numpy() for name in found.table}
+    table["label"] = table["index"]
+    here = in_plane(table, found.plan, preview.plane)
+    here &= preview.covers(table["centroid_y"], table["centroid_x"])
+    highest = int(table["index"].max(initial=0))
+    before = np.asarray(levels[0][(*place, *outer)]).astype(np.int64)
+    gone = np.isin(before, table["index"][here])
+    numbers = numbers_before(labels, np.where(gone, before, 0), highest)
+    others = np.where(gone, 0, before)
+    labels = np.where(others > 0, others, numbers[labels])
     patched = []
-    for number, level in enumerate(found.levels()):
+    for number, level in enumerate(levels):
         step = 2**number
-        y, x = (-(-part.start // step) for part in window)
+        y, x = (-(-part.start // step) for part in outer)
         patch = labels[
-            y * step - window[0].start :: step, x * step - window[1].start :: step
+            y * step - outer[0].start :: step, x * step - outer[1].start :: step
         ]
         patched.append(_Patched(level, place, (y, x), patch.astype(np.uint32)))
-    levels = lazy_levels(found, patched)
-    layer.data = levels if len(levels) > 1 else levels[0]
+    shown = lazy_levels(found, patched)
+    layer.data = shown if len(shown) > 1 else shown[0]
+
+
+def numbers_before(labels: np.ndarray, before: np.ndarray, highest: int) -> np.ndarray:
+    """Return for each label the number that the same nucleus had before.
+
+    Parameters
+    ----------
+    labels, before : numpy.ndarray
+        ``(y, x)`` labels 1..n, and others of the same nuclei.
+    highest : int
+        New nuclei are numbered from after it.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(n + 1,)`` int64, 0 for the background. The same is what shares more than
+        half of the area of both together.
+    """
+    count = int(labels.max(initial=0))
+    numbers = np.r_[0, highest + 1 + np.arange(count)]
+    both = (labels > 0) & (before > 0)
+    pairs, shared = np.unique(
+        np.stack([labels[both], before[both]]), axis=1, return_counts=True
+    )
+    mine = np.bincount(labels.ravel(), minlength=count + 1)
+    names, areas = np.unique(before, return_counts=True)
+    theirs = areas[np.searchsorted(names, pairs[1])]
+    same = 2 * shared > mine[pairs[0]] + theirs - shared
+    numbers[pairs[0, same]] = pairs[1, same]
+    return numbers

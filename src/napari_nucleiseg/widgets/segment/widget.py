@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_info
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
@@ -30,7 +31,9 @@ from napari_nucleiseg.widgets.segment.edits import (
 )
 from napari_nucleiseg.widgets.segment.forecast_line import ForecastLine
 from napari_nucleiseg.widgets.segment.form import SegmentForm
+from napari_nucleiseg.widgets.segment.kept_blocks import KeptBlocks
 from napari_nucleiseg.widgets.segment.large_labels import show_labels
+from napari_nucleiseg.widgets.segment.places import WHOLE
 from napari_nucleiseg.widgets.segment.putting import put_result
 from napari_nucleiseg.widgets.segment.recipes import Recipes
 from napari_nucleiseg.widgets.segment.review import ReviewPanel
@@ -48,6 +51,9 @@ from napari_nucleiseg.widgets.shared.recipe_button import RecipeButton
 
 if TYPE_CHECKING:
     import napari
+
+#: What lies in the chosen place is looked at so often, milliseconds.
+PLACE_MS = 700
 
 #: What the first run needs is loaded so long after the widget was opened, ms.
 WARM_UP_MS = 300
@@ -88,6 +94,11 @@ class SegmentWidget(AnsweringShell):
         self.image_box, self.model_box = inputs.image.native, inputs.model.native
         self.model_line = MessageLine("model_line")
         self.forecast = ForecastLine()
+        # The view is moved, and shapes are drawn, while the forecast is there.
+        self._watch_place = QTimer(self)
+        self._watch_place.setInterval(PLACE_MS)
+        self._watch_place.timeout.connect(self._update_forecast)
+        self.kept_blocks = KeptBlocks()
         self.reset_button = QPushButton("Reset to the model's defaults")
         self.reset_button.setToolTip(
             "Set every value to the one the model was tested with, and the diameter to "
@@ -123,6 +134,7 @@ class SegmentWidget(AnsweringShell):
                 self.model_line,
                 self.form,
                 self.advanced,
+                self.kept_blocks,
                 self.forecast,
                 self.run_button,
                 self.progress,
@@ -139,6 +151,9 @@ class SegmentWidget(AnsweringShell):
         self.inputs.source_changed.connect(self._on_source_changed)
         self.inputs.model_changed.connect(self._on_model_changed)
         self.inputs.value_changed.connect(self._on_value_changed)
+        self.inputs.place.changed.connect(self._on_place_chosen)
+        self.inputs.output.changed.connect(self._follow_blocks)
+        self.kept_blocks.discarded.connect(self._on_discarded)
         self.reset_button.clicked.connect(self.inputs.reset_values)
         self.review.tools.discarded.connect(self._on_edits_discarded)
         self.teach_button.clicked.connect(self._on_teach_clicked)
@@ -198,7 +213,8 @@ class SegmentWidget(AnsweringShell):
             choice = self.inputs.chosen_channel()
             pixels = large.count_pixels(image, choice)
             if pixels and not self._is_found(image):
-                run, data = self.state.asked(), large.lazy_image(image, choice)
+                with contextlib.suppress(ValueError):  # which the press says
+                    run, data = self.state.to_run(), large.lazy_image(image, choice)
         self.forecast.follow(
             data,
             run,
@@ -207,12 +223,31 @@ class SegmentWidget(AnsweringShell):
             by_block=by_block,
         )
 
+    def _on_place_chosen(self) -> None:
+        self._update_forecast()
+        if self.inputs.place.value == WHOLE:
+            self._watch_place.stop()
+        else:
+            self._watch_place.start()
+
     def _is_found(self, image: Image) -> bool:
-        kept = self.state.kept(image) or large.kept_for(self.viewer, image)
-        return kept is not None
+        in_file = large.kept_for(self.viewer, image)
+        if in_file is not None:
+            return in_file.found.complete
+        return self.state.kept(image) is not None
+
+    def _follow_blocks(self) -> None:
+        """Say what is kept beside the labels of a large image."""
+        at_rest = self.inputs.is_large() and not self.is_busy
+        self.kept_blocks.follow(self.inputs.chosen_output() if at_rest else None)
+
+    def _on_discarded(self, output: Path) -> None:
+        large.forget(output)
+        self._show_state()
 
     def _on_source_changed(self) -> None:
         self._message = ""
+        self._follow_blocks()
         self._update_button()
         self._update_review()
         self._show_state()
@@ -294,13 +329,12 @@ class SegmentWidget(AnsweringShell):
 
     def _run_by_block(self, image: Image, run: Run) -> None:
         """Find the nuclei of an image that is too large for memory."""
-        data, output = (
-            large.lazy_image(image, run.choice),
-            Path(self.inputs.output.value),
-        )
-
+        data, output = large.lazy_image(image, run.choice), self.inputs.chosen_output()
+        if output is None:
+            self._say("Choose a folder for the labels first.")
+            return
         known = self.forecast.forecast
-        shares = None if known is None or run.region else known.stages
+        shares = None if known is None else known.stages
 
         def work(monitor: Monitor) -> large.LargeFound:
             monitor.report(Progress("Loading the model", 0, 0))
@@ -316,6 +350,7 @@ class SegmentWidget(AnsweringShell):
 
         self._message = ""
         self._start(work, done, layers=(image,), cancelled=_STAYS)
+        self._follow_blocks()
 
     def _on_model_gone(self, model: Model) -> None:
         self.refresh_models()
@@ -339,6 +374,7 @@ class SegmentWidget(AnsweringShell):
         self._on_value_changed()
 
     def _on_ended(self) -> None:
+        self._follow_blocks()
         self._show_state()
 
     def _put(self, image: Image, found: Found) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import replace
 
@@ -24,8 +23,8 @@ _FIRST, _FIRST_STEP = 5.0, 0.01
 class StageProgress(Container):
     """A bar, and under it the stage's name and the time left; hidden when idle.
 
-    A bar over all stages moves on between two reports, at the pace of those before,
-    but never as far as the next one is expected to bring it.
+    A bar over all stages moves on between two reports, at the pace of those before and
+    ever more slowly, but never as far as the next one is expected to bring it.
     """
 
     bar: ProgressBar
@@ -64,9 +63,13 @@ class StageProgress(Container):
             self._tell(progress)
         else:
             now = time.monotonic()
-            done = 0.0 if before is None else before.whole or 0.0
-            if progress.whole > done:
-                self._step, self._pace = progress.whole - done, now - self._at
+            if before is None or before.whole is None:
+                # What was done already tells nothing of the pace.
+                self._at = now
+            elif progress.whole > before.whole:
+                # The mean, since several blocks may be ready at once.
+                self._step += (progress.whole - before.whole - self._step) / 2
+                self._pace += (now - self._at - self._pace) / 2
                 self._at = now
             self._timer.start()
             self._move()
@@ -76,7 +79,7 @@ class StageProgress(Container):
         if progress is None or progress.whole is None:
             return
         waited = (time.monotonic() - self._at) / max(self._pace, 1e-3)
-        ahead = min(self._step, 1 - progress.whole) * (1 - math.exp(-waited))
+        ahead = min(self._step, 1 - progress.whole) * waited / (1 + waited)
         self._shown = max(self._shown, progress.whole + ahead)
         self.bar.max = _PARTS
         self.bar.value = int(_PARTS * min(self._shown, 1.0))
