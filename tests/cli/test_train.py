@@ -45,7 +45,7 @@ def test_a_path_is_a_folder(folder, engine, tmp_path, monkeypatch):
 def test_options_reach_the_engine(folder, engine):
     argv = "--epochs 3 --minutes 2.5 --seed 7 --learning-rate 1e-3 --no-rehearsal"
     argv += " --batch-size 4 --patch-size 128 --augmentation 1 --patience auto --keep"
-    argv += " --validation-share 0.3 --base nuclei"
+    argv += " --validation-share 0.3 --base nuclei --resize 256"
     assert run("train", "--images", folder, "--output", "m", *argv.split()).status == 0
     (call,) = engine.calls
     assert call["params"] == TrainParams(
@@ -56,6 +56,7 @@ def test_options_reach_the_engine(folder, engine):
         rehearsal=0.0,
         batch_size=4,
         patch_size=128,
+        resize=256,
         augmentation=1,
         patience=None,
         validation_share=0.3,

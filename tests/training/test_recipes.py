@@ -117,13 +117,14 @@ def test_recipes_are_found_by_name():
 
 
 @pytest.mark.parametrize(
-    ("name", "epochs", "patience"), [("unet", 10, None), ("unet-mobilenetv2", 100, 20)]
+    ("name", "epochs", "patience"), [("unet", 10, 5), ("unet-mobilenetv2", 100, 20)]
 )
 def test_the_student_projects_trained_so(name, epochs, patience):
     (stage,) = RECIPES[name].stages
     params = stage.params
     assert (params.epochs, params.patience) == (epochs, patience)
-    assert params.patch_size == ARCHITECTURES[name].patch_size == 128
+    assert params.resize == ARCHITECTURES[name].resize == 128
+    assert params.schedule == "plateau"
     assert params.validation_share == 0.2
     # Flips only, none but the user's images, no averaging, no weight decay.
     assert params.augmentation == params.rehearsal == 0
@@ -172,6 +173,15 @@ def test_a_stage_goes_on_from_the_one_before(data, trainings, tmp_path):
         assert options["license"] == "CC0-1.0"
     assert [options["data"]["stage"] for *_, options in trainings] == [1, 2]
     json.dumps([options["data"] for *_, options in trainings])
+
+
+def test_the_student_projects_images_are_split_at_random(data, trainings, tmp_path):
+    RECIPES["unet"].run(data, tmp_path / "mine")
+    ((pairs, validation, options),) = trainings
+    names = [[pair.name for pair in part] for part in (pairs, validation)]
+    assert [len(part) for part in names] == [3, 1]
+    assert set(names[0] + names[1]) == {"crowded", "small", "tissue", "smear"}
+    assert options["params"].resize == 128
 
 
 def test_epochs_minutes_and_seed_can_be_others(data, trainings, tmp_path):

@@ -51,6 +51,7 @@ def read_pairs(args: argparse.Namespace, params: TrainParams) -> list[Pair]:
         diameter_range=spec.diameter_range,
         share=params.validation_share,
         seed=params.seed,
+        resize=params.resize,
         also=[*files.findings, *findings],
         segment=functools.partial(find_labels, model=base),
     )

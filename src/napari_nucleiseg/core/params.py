@@ -211,6 +211,21 @@ class TrainParams(Settings):
     """Side of the square patches cut from the images for training. Smaller ones take
     less memory and time."""
 
+    resize: int | None = parameter(
+        None,
+        "Resize",
+        32,
+        1024,
+        unit="px",
+        step=32,
+        auto="patches",
+        start=128,
+        advanced=True,
+    )
+    """Instead of patches, learn from whole images, resized to a square of this side and
+    flipped at random. Auto learns from patches cut from the images at their own
+    size."""
+
     augmentation: float = parameter(
         0.7, "Augmentation", 0.0, 2.0, step=0.1, advanced=True
     )
@@ -258,6 +273,11 @@ class TrainParams(Settings):
 
     seed: int = parameter(1, "Seed", 0, 2**31 - 1, advanced=True)
     """The same seed holds out the same images and gives the same patches."""
+
+    @property
+    def side(self) -> int:
+        """Side of what the network is shown in training, pixels."""
+        return self.resize or self.patch_size
 
 
 class LinkParams(Settings):

@@ -60,6 +60,9 @@ class Architecture:
         Diameter that nuclei are brought to in training unless told otherwise, pixels.
     patch_size : int
         Side of the patches it is trained on unless told otherwise, pixels.
+    resize : int or None
+        Side of the square that whole images are resized to in training unless told
+        otherwise, pixels; None trains on patches.
     multiple : int
         What a tile's sides must be multiples of.
     tile : int
@@ -88,6 +91,7 @@ class Architecture:
     channels: int = 3
     diameter: float = 20.0
     patch_size: int = 192
+    resize: int | None = None
     multiple: int = 32
     tile: int = TILE
     best: float = 1.0

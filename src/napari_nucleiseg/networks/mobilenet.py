@@ -178,6 +178,7 @@ MOBILENET = register(
         builder=build_mobilenet_unet,
         loss=two_class_loss,
         patch_size=128,
+        resize=128,
         pretrained=True,
         seconds_per_megapixel=22.0,
     )

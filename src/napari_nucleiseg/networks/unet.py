@@ -96,6 +96,7 @@ UNET = register(
         builder=build_plain_unet,
         loss=two_class_loss,
         patch_size=128,
+        resize=128,
         multiple=16,
         seconds_per_megapixel=110.0,
     )

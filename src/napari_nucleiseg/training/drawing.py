@@ -56,8 +56,17 @@ class Drawing:
         """Draw the whole history, and the report of the best network."""
         write_history(self._folder, training.history)
         if training.best is not None:
-            found = training.best.predicted
-            write_report(self._folder, training.crops, found, title=title)
+            best, side = training.best, training.params.resize
+            resized = None
+            if side is not None and best.confusion is not None:
+                resized = (side, best.confusion, best.row["val_loss"])
+            write_report(
+                self._folder,
+                training.crops,
+                best.predicted,
+                title=title,
+                resized=resized,
+            )
 
     def close(self) -> None:
         """Close the log."""

@@ -30,6 +30,7 @@ from napari_nucleiseg.training.validation import (
     NetworkPredictor,
     ValidationSet,
 )
+from napari_nucleiseg.training.whole_images import WholeImageSampler
 
 #: Validation patches drawn, the same ones after every epoch: for short epochs and
 #: for long ones.
@@ -164,26 +165,28 @@ class Training:
         self.params, self.network, self.architecture = params, network, architecture
         cut: dict[str, Any] = {
             "channels": spec.channels,
-            "patch_size": params.patch_size,
+            "patch_size": params.side,
             "diameter": spec.diameter,
             "own_scale": params.own_scale,
         }
-        sets = [pairs] if not rehearsal or not params.rehearsal else [pairs, rehearsal]
+        vary: dict[str, Any] = {
+            "augmentation": params.augmentation,
+            "targets": architecture.targets,
+            "fluorescence": params.fluorescence,
+        }
         self._samplers = [
-            PatchSampler(
-                some,
-                augmentation=params.augmentation,
-                targets=architecture.targets,
-                fluorescence=params.fluorescence,
-                **cut,
-            )
-            for some in sets
+            WholeImageSampler(pairs, side=params.resize, channels=spec.channels, **vary)
+            if params.resize
+            else PatchSampler(pairs, **vary, **cut)
         ]
+        if rehearsal and params.rehearsal:
+            self._samplers.append(PatchSampler(rehearsal, **vary, **cut))
         few, many = VALIDATION_PATCHES
         self._validation = ValidationSet(
             validation,
             patches=many if params.steps_per_epoch >= 100 else few,
             design=architecture,
+            resize=params.resize,
             **cut,
         )
         self.predictor = NetworkPredictor(
@@ -311,7 +314,7 @@ class Training:
             if (seen - 1) % AVERAGE_EVERY == 0:
                 self.average.update()
             monitor.report(Progress("Training", seen, total, {"loss": loss}))
-            pixels = (step + 1) * params.batch_size * params.patch_size**2
+            pixels = (step + 1) * params.batch_size * params.side**2
             self.seconds_per_megapixel = (time.monotonic() - began) / pixels * 1e6
             self.stopped = monitor.should_stop()
             network.stop_training = self.stopped or share >= 1

@@ -221,6 +221,7 @@ def write_report(
     predicted: Sequence[np.ndarray],
     *,
     title: str = "",
+    resized: tuple[int, np.ndarray, float] | None = None,
 ) -> dict[str, Any]:
     """Write how good predicted labels are, by pixels and by nuclei side by side.
 
@@ -235,13 +236,17 @@ def write_report(
         ``(y, x)`` predicted labels of each pair.
     title : str
         First line of the text.
+    resized : tuple, optional
+        Of a network that learns from whole resized images: the side they are resized
+        to, the counts of their pixels (see `core.score.pixels.confusion`) and the loss.
 
     Returns
     -------
     dict
         ``pixels`` (see `core.score.pixels.classification_report`), ``confusion`` (rows
         true, columns predicted; background, nucleus) and ``nuclei`` (see
-        `core.score.matching.summarise`): what the JSON file holds.
+        `core.score.matching.summarise`): what the JSON file holds; also ``resized``,
+        with ``side, loss, pixels, confusion``, if that was given.
 
     Raises
     ------
@@ -257,11 +262,28 @@ def write_report(
     nuclei = summarise([score_image(t, p, known=known) for t, p, known in compared])
     matrix = np.sum([pixels.confusion(t, p, known) for t, p, known in compared], axis=0)
     by_pixel = pixels.classification_report(matrix)
-    values = {
+    values: dict[str, Any] = {
         "pixels": by_pixel,
         "confusion": matrix.tolist(),
         "nuclei": nuclei,
     }
+    after = []
+    if resized is not None:
+        side, counts, loss = resized
+        whole = pixels.classification_report(counts)
+        values["resized"] = {
+            "side": side,
+            "loss": loss,
+            "pixels": whole,
+            "confusion": counts.tolist(),
+        }
+        after = [
+            "",
+            f"Whole validation images resized to {side} x {side} pixels, as they are",
+            f"learnt from; the loss is {loss:.4f}:",
+            "",
+            pixels.format_report(whole, counts),
+        ]
     text = "\n".join(
         [
             *([title, ""] if title else []),
@@ -272,6 +294,7 @@ def write_report(
             "Pixels are right or wrong one by one, and most are easy background. AP",
             "asks nucleus by nucleus: two that were merged, or one that was split, are",
             "wrong, though nearly all of their pixels are right.",
+            *after,
         ]
     )
     _write_text(folder / "report.txt", text + "\n")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from napari_nucleiseg.core.labels.annotations import known_nuclei
 from napari_nucleiseg.core.labels.holdout import check_apart, split_validation
 from napari_nucleiseg.core.labels.pairs import Pair
+from napari_nucleiseg.core.labels.resizing import diameter_resized
 from napari_nucleiseg.core.monitor import Monitor, Progress, SilentMonitor
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.models.registry import DEFAULT_MODEL, find_model
@@ -174,14 +175,36 @@ def prepare(
         "date": datetime.date.today().isoformat(),
         **order.data,
     }
+    if base is not None:
+        order = order.replace(architecture=base.card.architecture)
+    order = order.replace(params=_sized(order, pairs))
     learnt = f"on {data['nuclei']} nuclei of your own images"
     title = f"Trained {learnt}"
     if base is not None:
-        order = order.replace(architecture=base.card.architecture)
         title = f"{base.card.name}, trained further {learnt}"
     order = order.replace(title=order.title or title, data=data)
     kept = None if base is None or base.built_in else base
     return RunFolder.create(output, order, pairs, validation, test=test, base=kept)
+
+
+def _sized(order: Order, pairs: Sequence[Pair]) -> TrainParams:
+    """Return the parameters, with the diameter that resizing gives the nuclei."""
+    params = order.params
+    if params.resize is None:
+        return params
+    multiple = find_architecture(order.architecture).multiple
+    if params.resize % multiple:
+        raise ValueError(
+            f"The side that images are resized to must be a multiple of {multiple} for "
+            f"the network {order.architecture!r}; received {params.resize}."
+        )
+    if params.diameter is not None:
+        raise ValueError(
+            "A nuclear diameter cannot be chosen for whole images resized to "
+            f"{params.resize} px: how large nuclei are follows from resizing. Leave "
+            "out one of the two."
+        )
+    return params.replace(diameter=diameter_resized(pairs, params.resize))
 
 
 def _count(pairs: Sequence[Pair]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.ndimage as ndi
 
-from napari_nucleiseg.core.labels.pairs import Pair, median_diameter
+from napari_nucleiseg.core.labels.pairs import Pair, image_of, median_diameter
 from napari_nucleiseg.core.segment import image as images
 from napari_nucleiseg.core.segment.instances import contact_map, distance_map
 from napari_nucleiseg.core.segment.maps import encode_offset, encode_size
@@ -36,7 +36,7 @@ EMPTY_SHARE = 0.015
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class Prepared:
     """A pair ready to cut from: contrast stretched, distance computed once."""
 
     image: np.ndarray  # (y, x, c) float32 in 0-1
@@ -50,13 +50,9 @@ class _Prepared:
     inverted: float  # share of patches that may be inverted
 
 
-def _prepare(pair: Pair) -> _Prepared:
-    image = pair.image[..., None] if pair.image.ndim == 2 else pair.image[..., :3]
-    if image.shape[:2] != pair.labels.shape:
-        raise ValueError(
-            f"Image and labels of {pair.name or 'a pair'} must have one size; "
-            f"received {image.shape[:2]} and {pair.labels.shape}."
-        )
+def prepare_pair(pair: Pair) -> Prepared:
+    """Return a pair ready to cut from; sizes that differ are an error."""
+    image = image_of(pair)
     labels = pair.labels.astype(np.int32)
     known, shown = None, labels
     if pair.known is not None and not pair.known.all():
@@ -68,7 +64,7 @@ def _prepare(pair: Pair) -> _Prepared:
         known, shown = pair.known.astype(np.float32), np.where(pair.known, labels, 0)
     stretched = images.normalise(image)
     middles, areas = _middles(labels)
-    return _Prepared(
+    return Prepared(
         stretched,
         labels,
         distance_map(labels),
@@ -81,7 +77,7 @@ def _prepare(pair: Pair) -> _Prepared:
     )
 
 
-class _Cut(NamedTuple):
+class Cut(NamedTuple):
     """A part of a pair, with all lengths in the patch's own pixels."""
 
     image: np.ndarray  # (y, x, c)
@@ -168,7 +164,6 @@ class PatchSampler:
     ) -> None:
         if not pairs:
             raise ValueError("Training needs at least one image with labels.")
-        self._items = [_prepare(pair) for pair in pairs]
         weights = np.array([pair.weight for pair in pairs], float)
         self._shares = weights / weights.sum()
         self._channels = channels
@@ -178,6 +173,7 @@ class PatchSampler:
         self._own_scale = own_scale
         self._targets = tuple(targets)
         self._fluorescence = fluorescence
+        self._items = [self._prepare(pair) for pair in pairs]
 
     def batch(
         self, n: int, seed: int | Sequence[int]
@@ -210,9 +206,18 @@ class PatchSampler:
             if self._strength > 0 and rng.random() < EMPTY_SHARE:
                 x[i], y[i] = self._empty(rng)
                 continue
-            item = self._items[rng.choice(len(self._items), p=self._shares)]
+            item = self._items[self._pick(i, n, seed, rng)]
             x[i], y[i], labels[i] = self._patch(item, rng)
         return x, y, labels
+
+    def _prepare(self, pair: Pair) -> Prepared:
+        return prepare_pair(pair)
+
+    def _pick(
+        self, i: int, n: int, seed: int | Sequence[int], rng: np.random.Generator
+    ) -> int:
+        """Return which image the i-th of a batch of n is made of."""
+        return int(rng.choice(len(self._items), p=self._shares))
 
     def _empty(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Noise or a slope with nothing in it, as a stretched empty image would be."""
@@ -227,7 +232,7 @@ class PatchSampler:
         target = self._teach(nothing, np.zeros(nothing.shape), np.zeros((1, 2)), [1.0])
         return np.repeat(plane[..., None], self._channels, -1), target
 
-    def _scale(self, item: _Prepared, rng: np.random.Generator) -> float:
+    def _scale(self, item: Prepared, rng: np.random.Generator) -> float:
         """How much to enlarge: about the image's own scale, or to the diameter."""
         own = item.diameter or self._diameter
         draw = rng.random()
@@ -243,22 +248,30 @@ class PatchSampler:
         return float(np.clip(scale, 0.15, 4.0))
 
     def _patch(
-        self, item: _Prepared, rng: np.random.Generator
+        self, item: Prepared, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         cut = self._cut(item, self._scale(item, rng), rng)
         image = cut.image
         if self._strength > 0:
             image = self._vary(image, cut.labels, item, rng)
+        return (
+            images.match_channels(image, self._channels),
+            self._targets_of(cut),
+            cut.labels,
+        )
+
+    def _targets_of(self, cut: Cut) -> np.ndarray:
+        """Return the targets of a part, and each pixel's weight: 0 if not known."""
         target = self._teach(cut.labels, cut.distance, cut.middles, cut.diameters)
         if cut.known is not None:
             target[..., -1] *= cut.known
-        return images.match_channels(image, self._channels), target, cut.labels
+        return target
 
     def _vary(
         self,
         image: np.ndarray,
         labels: np.ndarray,
-        item: _Prepared,
+        item: Prepared,
         rng: np.random.Generator,
     ) -> np.ndarray:
         if image.shape[-1] > 1:
@@ -294,7 +307,7 @@ class PatchSampler:
             np.float32
         )
 
-    def _cut(self, item: _Prepared, scale: float, rng: np.random.Generator) -> _Cut:
+    def _cut(self, item: Prepared, scale: float, rng: np.random.Generator) -> Cut:
         """Cut a turned, flipped and scaled patch; beyond the edge it is mirrored."""
         size = self._size
         if item.boxes and rng.random() < 0.8:
@@ -344,7 +357,7 @@ class PatchSampler:
         image = np.stack(
             [warp(source[..., c], offset_image, 1) for c in range(source.shape[-1])], -1
         )
-        return _Cut(
+        return Cut(
             image,
             warp(item.labels, offset, 0),
             warp(item.distance, offset, 1),

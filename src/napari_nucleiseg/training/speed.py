@@ -107,7 +107,7 @@ def remember_speed(architecture: str, speed: Speed, pixels: float) -> None:
 
 def pixels_per_epoch(params: TrainParams) -> int:
     """Return how many pixels are trained on in an epoch."""
-    return params.steps_per_epoch * params.batch_size * params.patch_size**2
+    return params.steps_per_epoch * params.batch_size * params.side**2
 
 
 def estimate_minutes(params: TrainParams, architecture: str) -> float:

@@ -12,12 +12,14 @@ from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.score.comparing import tally
 from napari_nucleiseg.core.score.fates import classify
 from napari_nucleiseg.core.score.matching import score_image, summarise
+from napari_nucleiseg.core.score.pixels import confusion
 from napari_nucleiseg.core.segment import pipeline
 from napari_nucleiseg.core.segment.predictor import NetworkSpec, Predictor
 from napari_nucleiseg.models.predictor import complete_maps
 from napari_nucleiseg.models.verdict import Figures
 from napari_nucleiseg.networks.architectures import Architecture
 from napari_nucleiseg.training.sampler import PatchSampler
+from napari_nucleiseg.training.whole_images import WholeImageSampler
 
 #: Crops scored after every epoch: at most so many, so large, so much in all (pixels).
 MOST_CROPS, CROP_SIDE, MOST_PIXELS = 16, 768, 1_500_000
@@ -61,12 +63,16 @@ class Evaluation:
         Labels of each crop, in the order of `ValidationSet.crops`.
     tallies : list of numpy.ndarray
         What was found of each crop; see `core.score.comparing.tally`.
+    confusion : numpy.ndarray or None
+        ``(2, 2)`` pixels of what the loss is of: true background and nucleus in rows,
+        predicted in columns.
     """
 
     row: dict[str, float]
     figures: Figures
     predicted: list[np.ndarray]
     tallies: list[np.ndarray]
+    confusion: np.ndarray | None = None
 
 
 class ValidationSet:
@@ -83,6 +89,8 @@ class ValidationSet:
         Patches to draw for the loss; the same ones every time.
     design : Architecture
         Of the network: which targets its loss takes.
+    resize : int, optional
+        Instead of patches, the loss is of all images resized to a square of this side.
     **cut
         How they are cut; see `PatchSampler`.
     """
@@ -93,10 +101,17 @@ class ValidationSet:
         *,
         patches: int,
         design: Architecture,
+        resize: int | None = None,
         **cut: Any,
     ) -> None:
-        sampler = PatchSampler(pairs, augmentation=0.0, targets=design.targets, **cut)
-        self.x, self.y, _ = sampler.batch(patches, 0)
+        how: dict[str, Any] = {"augmentation": 0.0, "targets": design.targets}
+        if resize:
+            whole = WholeImageSampler(
+                pairs, side=resize, channels=design.channels, **how
+            )
+            self.x, self.y = whole.all()
+        else:
+            self.x, self.y, _ = PatchSampler(pairs, **how, **cut).batch(patches, 0)
         self._truth = design.targets.index("nucleus")
         self.crops = choose_crops(pairs)
 
@@ -124,17 +139,17 @@ class ValidationSet:
         )
         nucleus = maps[..., predictor.spec.maps.index("nucleus")] > 0.5
         known = self.y[..., -1] > 0
-        right = (nucleus == (self.y[..., self._truth] > 0.5)) & known
+        matrix = confusion(self.y[..., self._truth] > 0.5, nucleus, known)
         scored = score_crops(self.crops, predictor)
         figures = scored.figures
         row = {
             "val_loss": loss(self.y, maps),
-            "val_accuracy": float(right.sum() / max(known.sum(), 1)),
+            "val_accuracy": float(np.trace(matrix) / max(matrix.sum(), 1)),
             "val_AP50": figures.AP50,
             "val_AP75": figures.AP75,
             "val_mean_AP": figures.mean_AP,
         }
-        return replace(scored, row=row)
+        return replace(scored, row=row, confusion=matrix)
 
 
 def score_crops(crops: Sequence[Pair], predictor: Predictor) -> Evaluation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,7 @@ from napari_nucleiseg.core.labels.belonging import belongs
 from napari_nucleiseg.core.labels.holdout import split_validation
 from napari_nucleiseg.core.labels.pairs import Pair, diameter_of
 from napari_nucleiseg.core.labels.pieces import find_pieces
+from napari_nucleiseg.core.labels.resizing import LEAST_RESIZED, resized_area
 from napari_nucleiseg.core.segment.image import Contrast
 
 #: Fewer nuclei cannot be trained on; up to `FEW`, at 80:20 fewer than five are held
@@ -86,6 +88,7 @@ def check_pairs(
     diameter_range: tuple[float, float],
     share: float | None = 0.2,
     seed: int = 0,
+    resize: int | None = None,
     also: Sequence[Finding] = (),
     segment: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Check:
@@ -100,6 +103,8 @@ def check_pairs(
         they are, pixels.
     share, seed : float or None, int
         How they will be split; see `split_validation`. None if they will not be.
+    resize : int, optional
+        Side of the square that images will be resized to, pixels.
     also : sequence of Finding
         What was found before, such as files that could not be read.
     segment : callable, optional
@@ -126,7 +131,11 @@ def check_pairs(
     findings += _about_foreign(looks, segment)
     findings += _about_images(looks, float(np.median(areas)) if areas.size else 0.0)
     width = diameter_of(areas)
+    if resize is not None:
+        diameter_range = (0.0, math.inf)  # they are whatever resizing makes of them
     findings += _about_all(looks, int(areas.size), width, diameter, diameter_range)
+    if resize is not None and areas.size:
+        findings.append(_about_resizing(looks, resize))
     semantic = any(look.semantic for look in looks)
     if areas.size >= LEAST and share is not None and not semantic:
         try:
@@ -349,6 +358,20 @@ def _about_all(
         )
         found.append(Finding("warning", "few", _painted(nuclei, text)))
     return found
+
+
+def _about_resizing(looks: Sequence[_Look], side: int) -> Finding:
+    """Return how large nuclei will be, and whether they can then be told apart."""
+    resized = [look.areas * resized_area(look.pair, side) for look in looks]
+    width = diameter_of(np.concatenate(resized))
+    begin = f"Resized to {side} × {side} px, your nuclei are {width:.1f} px wide"
+    if width < LEAST_RESIZED:
+        text = (
+            f"{begin}; {LEAST_RESIZED:g} px is the least that can be learnt. Choose a "
+            "larger size, or learn from patches (Auto)."
+        )
+        return Finding("error", "size", text)
+    return Finding("note", "size", f"{begin}, and the model will be made for that.")
 
 
 def _painted(nuclei: int, rest: str) -> str:

@@ -80,6 +80,39 @@ def split_validation(
     return _part(pairs, {i for g in whole for i in groups[g]})
 
 
+def hold_out_images(
+    pairs: Sequence[Pair], share: float = 0.2, seed: int = 0
+) -> tuple[list[Pair], list[Pair]]:
+    """Hold out a share of the images at random, whatever is in them.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        At least two.
+    share : float
+        Of the images to hold out, 0-1 (both excluded).
+    seed : int
+        The same seed gives the same split.
+
+    Returns
+    -------
+    training, validation : list of Pair
+        In the order given, at least one each.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two images.
+    """
+    if len(pairs) < 2:
+        raise ValueError(
+            f"Two images or more are needed to hold some out; received {len(pairs)}."
+        )
+    count = min(max(round(share * len(pairs)), 1), len(pairs) - 1)
+    order = np.random.default_rng(seed).permutation(len(pairs))
+    return _part(pairs, set(order[:count].tolist()))
+
+
 def check_apart(pairs: Sequence[Pair], test: Sequence[Pair]) -> None:
     """Check that images to test on are not learnt from.
 

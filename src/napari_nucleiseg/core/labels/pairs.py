@@ -33,6 +33,17 @@ class Pair:
     known: np.ndarray | None = None
 
 
+def image_of(pair: Pair) -> np.ndarray:
+    """Return a pair's image ``(y, x, c)``; labels of another size are an error."""
+    image = pair.image[..., None] if pair.image.ndim == 2 else pair.image[..., :3]
+    if image.shape[:2] != pair.labels.shape:
+        raise ValueError(
+            f"Image and labels of {pair.name or 'a pair'} must have one size; "
+            f"received {image.shape[:2]} and {pair.labels.shape}."
+        )
+    return image
+
+
 def median_diameter(labels: np.ndarray) -> float:
     """Return the nuclei's median equivalent-circle diameter in pixels; 0 if none."""
     areas = np.bincount(labels.ravel())[1:]

@@ -185,7 +185,7 @@ class TrainForm(QWidget):
         return bool(self.sources.rows) or self.sources.folder is not None
 
     def _on_value_changed(self, name: str) -> None:
-        if name in ("validation_share", "seed"):
+        if name in ("validation_share", "seed", "resize"):
             self._on_sources_changed()
         self._show_estimate()
         self.changed.emit()

@@ -96,6 +96,7 @@ def check(plan: Plan) -> Check:
         diameter_range=spec.diameter_range,
         share=plan.params.validation_share,
         seed=plan.params.seed,
+        resize=plan.params.resize,
         also=findings,
         segment=functools.partial(find_labels, model=plan.base),
     )
