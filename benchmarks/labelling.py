@@ -1,31 +1,36 @@
-"""What it is worth to label the regions that are proposed, rather than any.
+"""What the loop brings, round by round, and what its proposals are worth.
 
-    python benchmarks/labelling.py --pairs FOLDER [--model NAME|FOLDER]
-        [--regions 1 2 4 8] [--pool N] [--test N] [--seeds N] [--epochs N] [--steps N]
-        [--json FILE] [--docs docs/training.md]
+    python benchmarks/labelling.py
+        --pairs FOLDER [--only 07 08 …] | --data FOLDER --field NAME
+        [--called NAME] [--model NAME|FOLDER] [--regions 1 2 4 8] [--pool N] [--test N]
+        [--seeds N] [--epochs N] [--steps N] [--json FILE] [--docs docs/training.md]
 
-Of a folder of X_image.tif and X_labels.tif, every second image may be labelled, and the
-others, which are never learnt from, are scored. Regions of about 25 nuclei are taken in
-two ways: as they are proposed, after each training by the model that came of it, and at
-random. In a region all true labels are known, outside none. After so many regions the
-model is trained on all of them, from the start, as a project is.
+Every second image may be labelled, and the others, which are never learnt from, are
+scored. In each round regions of about 25 nuclei are taken, in two ways: as they are
+proposed by the model of the round before, and at random. In a region what that model
+found is corrected from the truth: each wrong nucleus is deleted, and each one missing
+drawn. Then the base is trained on all regions so far, as a project is. A file of JSON
+keeps the figures of several sets, and ``--docs`` writes the tables of all of them.
 """
 
 import argparse
 import json
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from images import read_numbered
+from images import list_images, read_numbered
 from napari_nucleiseg.core.labels.annotations import known_inside, known_nuclei
 from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.labels.proposing import NUCLEI, look_at, propose
 from napari_nucleiseg.core.params import TrainParams
-from napari_nucleiseg.core.score.matching import score_image
+from napari_nucleiseg.core.score.fates import classify
+from napari_nucleiseg.core.score.matching import score_image, summarise
 from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.models.registry import DEFAULT_MODEL
 from napari_nucleiseg.models.segmenting import segment
@@ -35,6 +40,10 @@ from napari_nucleiseg.training.run_folder import Order
 from report import markdown, put
 
 Images = list[tuple[str, np.ndarray, np.ndarray]]
+Box = tuple[slice, slice]
+
+#: Clicks of a round besides the corrections: Next, Teach the model, Keep.
+CLICKS = 3
 
 
 @dataclass
@@ -48,11 +57,13 @@ class Labelled:
         """Begin with nothing known."""
         self.known = [np.zeros(labels.shape, bool) for _, _, labels in self.images]
 
-    def add(self, index: int, box: tuple[slice, slice]) -> None:
-        """Label all nuclei in a region of an image."""
+    def add(self, index: int, box: Box) -> np.ndarray:
+        """Label all nuclei in a region of an image; return what is known anew."""
         region = np.zeros(self.known[index].shape, bool)
         region[box] = True
-        self.known[index] |= known_inside(self.images[index][2], region)
+        fresh = known_inside(self.images[index][2], region) & ~self.known[index]
+        self.known[index] |= fresh
+        return fresh
 
     def pairs(self) -> list[Pair]:
         """Return what can be learnt from."""
@@ -65,12 +76,14 @@ class Labelled:
         ]
 
 
-#: Given what is labelled, the model, how many regions and a seed, labels these.
-Way = Callable[[Labelled, str, int, int], None]
+#: Given what is labelled, the model, how many regions and a seed, says which to label.
+Way = Callable[[Labelled, str, int, int], list[tuple[int, Box]]]
 
 
-def as_proposed(labelled: Labelled, model: str, count: int, seed: int) -> None:
-    """Label the regions that are proposed, which differ from each other."""
+def as_proposed(
+    labelled: Labelled, model: str, count: int, seed: int
+) -> list[tuple[int, Box]]:
+    """Return the regions that are proposed, which differ from each other."""
     predictor = load_model(model)
     looks = [
         look_at(
@@ -81,28 +94,42 @@ def as_proposed(labelled: Labelled, model: str, count: int, seed: int) -> None:
         )
         for (_, image, _), known in zip(labelled.images, labelled.known, strict=True)
     ]
-    for region in propose(looks, labelled.pairs(), most=count):
-        labelled.add(region.index, region.box)
+    regions = propose(looks, labelled.pairs(), most=count)
+    return [(region.index, region.box) for region in regions]
 
 
-def at_random(labelled: Labelled, model: str, count: int, seed: int) -> None:
-    """Label regions of as many nuclei anywhere, but not what is labelled already."""
+def at_random(
+    labelled: Labelled, model: str, count: int, seed: int
+) -> list[tuple[int, Box]]:
+    """Return regions of as many nuclei anywhere, but not what is labelled already."""
     rng = np.random.default_rng(seed + 1000 * sum(map(np.any, labelled.known)))
-    for _ in range(count):
-        for _ in range(100):
-            index = int(rng.integers(len(labelled.images)))
-            labels = labelled.images[index][2]
-            nuclei = max(np.unique(labels).size - 1, 1)
-            side = round((labels.size * NUCLEI / nuclei) ** 0.5)
-            side = min(side, *labels.shape)
-            top, left = (int(rng.integers(n - side + 1)) for n in labels.shape)
-            box = (slice(top, top + side), slice(left, left + side))
-            if labelled.known[index][box].mean() < 0.2 and labels[box].any():
-                labelled.add(index, box)
-                break
+    taken = [known.copy() for known in labelled.known]
+    found: list[tuple[int, Box]] = []
+    for _ in range(100 * count):
+        index = int(rng.integers(len(labelled.images)))
+        labels = labelled.images[index][2]
+        nuclei = max(np.unique(labels).size - 1, 1)
+        side = round((labels.size * NUCLEI / nuclei) ** 0.5)
+        side = min(side, *labels.shape)
+        top, left = (int(rng.integers(n - side + 1)) for n in labels.shape)
+        box = (slice(top, top + side), slice(left, left + side))
+        if taken[index][box].mean() < 0.2 and labels[box].any():
+            taken[index][box] = True
+            found.append((index, box))
+        if len(found) == count:
+            break
+    return found
 
 
 WAYS: dict[str, Way] = {"as proposed": as_proposed, "at random": at_random}
+
+
+def corrections(truth: np.ndarray, found: np.ndarray, known: np.ndarray) -> int:
+    """Return how many nuclei somebody deletes and draws to make what is known true."""
+    counts = classify(truth, found, known=known).counts()
+    wrong = ("false", "mergers", "pieces", "misshapen_predicted")
+    missing = counts["true"] - counts["matched"]
+    return int(sum(counts[name] for name in wrong) + missing)
 
 
 def train(pairs: list[Pair], output: Path, model: str, params: TrainParams) -> None:
@@ -116,18 +143,120 @@ def train(pairs: list[Pair], output: Path, model: str, params: TrainParams) -> N
 
 
 def score(model: str, images: Images) -> float:
-    """Return the mean AP at IoU 0.5 on images."""
+    """Return the AP at IoU 0.5 on images, over all their nuclei."""
     scores = [
-        score_image(labels, segment(image, model).labels).average_precision(0.5)
-        for _, image, labels in images
+        score_image(labels, segment(image, model).labels) for _, image, labels in images
     ]
-    return float(np.mean(scores))
+    return float(summarise(scores)["pooled"]["AP"]["0.50"])
+
+
+def go_round(
+    pool: Images,
+    test: Images,
+    way: str,
+    seed: int,
+    args: argparse.Namespace,
+    params: TrainParams,
+    folder: Path,
+) -> list[dict[str, Any]]:
+    """Go the rounds of the loop in one way, and return a row for each."""
+    labelled, model, had, rows = Labelled(pool), args.model, 0, []
+    for count in sorted(args.regions):
+        began, done = time.monotonic(), 0
+        for index, box in WAYS[way](labelled, model, count - had, seed):
+            _, image, truth = pool[index]
+            fresh = labelled.add(index, box)
+            done += corrections(truth, segment(image, model).labels, fresh)
+        looked, had = time.monotonic(), count
+        pairs = labelled.pairs()
+        output = folder / f"{way.replace(' ', '-')}-{seed}-{count}"
+        train(pairs, output, args.model, params)
+        trained, model = time.monotonic(), str(output)
+        row = {
+            "way": way,
+            "seed": seed,
+            "regions": count,
+            "nuclei": int(sum(known_nuclei(pair).size for pair in pairs)),
+            "corrections": done,
+            "looking": (looked - began) / 60,
+            "minutes": (trained - looked) / 60,
+            "AP": score(model, test),
+        }
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+    return rows
+
+
+# ---- tables --------------------------------------------------------------------------
+
+
+def tables(sets: dict[str, Any]) -> str:
+    """Return a table for each set: the rounds, as proposed and at random."""
+    parts = []
+    for name, one in sets.items():
+        cells = []
+        proposed = [row for row in one["rows"] if row["way"] == "as proposed"]
+        for count in dict.fromkeys(row["regions"] for row in proposed):
+            mine, other = (
+                [x for x in one["rows"] if x["way"] == way and x["regions"] == count]
+                for way in WAYS
+            )
+            cells.append([count, *_cells(mine), *_cells(other)])
+        header = ["regions so far"]
+        for way in WAYS:
+            header += [f"{way}: nuclei", "corrections", "minutes", "AP@0.5"]
+        parts.append(
+            f"**{name}**: {one['pool']} images to label, {one['test']} scored "
+            f"({one['nuclei']} nuclei); AP@0.5 of the base {one['before']:.3f}\n\n"
+            + markdown(header, cells)
+        )
+    return "\n\n".join(parts)
+
+
+def _cells(rows: Sequence[dict[str, Any]]) -> list[object]:
+    if not rows:
+        return ["–"] * 4
+    mean = {
+        key: float(np.mean([row[key] for row in rows]))
+        for key in ("nuclei", "corrections", "minutes", "AP")
+    }
+    aps = [row["AP"] for row in rows]
+    text = f"{mean['AP']:.3f}"
+    if len(rows) > 1:
+        text += f" ({min(aps):.3f}–{max(aps):.3f})"
+    return [
+        round(mean["nuclei"]),
+        round(mean["corrections"]),
+        f"{mean['minutes']:.1f}",
+        text,
+    ]
+
+
+def read_images(args: argparse.Namespace) -> Images:
+    """Return the images of the set, cut if that is wanted."""
+    if args.pairs is not None:
+        found = list(read_numbered(args.pairs))
+    else:
+        listed = list_images(args.data, args.split)
+        found = [(x.name, *x.read()) for x in listed if x.field == args.field]
+    if args.only:
+        found = [one for one in found if one[0] in args.only]
+    if len(found) < 2:
+        raise SystemExit("There are not two such images.")
+    cut = np.s_[: args.crop, : args.crop]
+    return [(name, image[cut], labels[cut]) for name, image, labels in found]
 
 
 def main() -> None:
-    """Print the table; write it down where asked."""
+    """Go the rounds; print the tables, and write them down where asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=Path, required=True)
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--pairs", type=Path, help="of X_image.tif and X_labels.tif")
+    source.add_argument("--data", type=Path, help="a data set with a split.csv")
+    parser.add_argument("--only", nargs="+", help="use only images of these names")
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--field", help="use only images of this field of the data set")
+    parser.add_argument("--called", help="name of the set in the tables")
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--regions", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--pool", type=int, help="use so many images to label at most")
@@ -139,40 +268,36 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--docs", type=Path)
     args = parser.parse_args()
-    given = {"epochs": args.epochs, "steps_per_epoch": args.steps}
-    params = TrainParams(**{k: v for k, v in given.items() if v is not None})
-    cut = np.s_[: args.crop, : args.crop]
-    images = [
-        (name, image[cut], labels[cut])
-        for name, image, labels in read_numbered(args.pairs)
-    ]
-    pool, test = images[::2][: args.pool], images[1::2][: args.test]
-    before = score(args.model, test)
-    print(f"{len(pool)} images to label, {len(test)} scored; before {before:.3f}")
-    rows: list[list[object]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for way, label in WAYS.items():
-            for seed in range(1 if way == "as proposed" else args.seeds):
-                labelled, model, had = Labelled(pool), args.model, 0
-                for count in sorted(args.regions):
-                    label(labelled, model, count - had, seed)
-                    had = count
-                    pairs = labelled.pairs()
-                    nuclei = sum(known_nuclei(pair).size for pair in pairs)
-                    output = Path(folder) / f"taught-{len(rows)}"
-                    train(pairs, output, args.model, params)
-                    model = str(output)
-                    ap = score(model, test)
-                    rows.append([way, seed, count, nuclei, ap, ap - before])
-                    print(*rows[-1], flush=True)
-    header = ["regions", "seed", "how many", "nuclei", "AP@0.5", "gain"]
-    text = markdown(header, rows)
-    print(f"\n{text}")
-    if args.json:
-        record = {"before": before, "rows": rows}
-        args.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    sets: dict[str, Any] = {}
+    if args.json and args.json.is_file():
+        sets = json.loads(args.json.read_text(encoding="utf-8"))
+    if args.pairs is not None or args.data is not None:
+        given = {"epochs": args.epochs, "steps_per_epoch": args.steps}
+        params = TrainParams(**{k: v for k, v in given.items() if v is not None})
+        images = read_images(args)
+        pool, test = images[::2][: args.pool], images[1::2][: args.test]
+        one: dict[str, Any] = {
+            "pool": len(pool),
+            "test": len(test),
+            "nuclei": int(sum(np.unique(x[2]).size - 1 for x in test)),
+            "before": score(args.model, test),
+            "rows": [],
+        }
+        name = args.called or args.field or args.pairs.name
+        print(f"{name}: before {one['before']:.3f}", flush=True)
+        sets[name] = one
+        ways = [("as proposed", 0)] + [("at random", i) for i in range(args.seeds)]
+        with tempfile.TemporaryDirectory() as folder:
+            for way, seed in ways:
+                one["rows"] += go_round(
+                    pool, test, way, seed, args, params, Path(folder)
+                )
+                if args.json:
+                    text = json.dumps(sets, indent=1) + "\n"
+                    args.json.write_text(text, encoding="utf-8")
+    print(f"\n{tables(sets)}")
     if args.docs:
-        put(args.docs, "labelling", text)
+        put(args.docs, "labelling", tables(sets))
 
 
 if __name__ == "__main__":

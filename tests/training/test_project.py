@@ -124,6 +124,44 @@ def test_what_is_known_of_an_image_adds_up(tmp_path, sample):
     assert project.pairs()[0].known is None
 
 
+def test_what_is_tested_on_is_remembered_and_never_learnt_from(
+    tmp_path, sample, taught, monkeypatch
+):
+    seen = []
+    execute = projects.execute
+
+    def and_tests(run, monitor=None):
+        seen.append(run.pairs()[2])
+        return execute(run, monitor)
+
+    monkeypatch.setattr(projects, "execute", and_tests)
+    project = Project.create(tmp_path / "mine")
+    project.add([part(sample, np.s_[:])])
+    other = Pair(255 - sample[0], sample[1], "b")
+    assert project.add([other], sources=["b.tif"], test=True) > 5
+    nuclei = project.nuclei
+    for pair, test in ((other, False), (part(sample, np.s_[:]), True)):
+        with pytest.raises(ValueError, match="cannot be for both"):
+            project.add([pair], test=test)
+    assert (project.nuclei, len(project.examples)) == (nuclei, 1)
+    project.teach()
+    assert {pair.name.removesuffix(" (held out)") for pair in taught[0]} == {"a"}
+    (test,) = seen[0]
+    np.testing.assert_array_equal(test.image, other.image)
+    # The next day, and at a colleague's.
+    file = export_project(project, tmp_path)
+    for again in (
+        Project(project.folder),
+        import_project(file, tmp_path / "elsewhere" / "theirs"),
+    ):
+        (one,) = again.tests
+        assert (one.name, one.source) == ("b", "b.tif")
+        np.testing.assert_array_equal(again.test_pairs()[0].labels, other.labels)
+    project.remove([one.file])
+    project.teach()
+    assert seen[1] == []
+
+
 def test_rounds_learn_from_all_examples_and_can_be_gone_back_on(
     tmp_path, sample, taught
 ):
@@ -253,6 +291,18 @@ def test_the_shell_fills_and_teaches_a_project(tmp_path, sample, taught, capsys)
     assert main(["project", "add", str(folder), "--images", str(images)]) == 0
     (example,) = Project(folder).examples
     assert Path(example.source) == (images / "a.tif").resolve()
+    others = tmp_path / "others"
+    others.mkdir()
+    write_labels(others / "b.tif", 255 - image.astype(np.int32))
+    write_labels(others / "b_labels.tif", np.roll(labels, (60, 80), (0, 1)))
+    add = ["project", "add", str(folder), "--images"]
+    assert main([*add, str(others), "--test"]) == 0
+    captured = capsys.readouterr()
+    assert "more nuclei to test on, in 1 image" in captured.out
+    assert "labels do not fit the image in b" in captured.err
+    assert main([*add, str(others)]) == 2
+    assert "cannot be for both" in capsys.readouterr().err
+    assert len(Project(folder).examples) == 1
     assert main(["project", "teach", str(folder)]) == 0
     assert "The model is mine-1" in capsys.readouterr().out
     assert main(["project", "export", str(folder), str(tmp_path / "out.zip")]) == 0

@@ -73,6 +73,11 @@ def _add_sources(sub: argparse.ArgumentParser) -> None:
         default="all",
         help="whether every nucleus is labelled, or only some (default: all)",
     )
+    sub.add_argument(
+        "--test",
+        action="store_true",
+        help="test new models on these, and never learn from them",
+    )
     add_size_limit(sub)
 
 
@@ -104,6 +109,10 @@ def _show(args: argparse.Namespace) -> int:
     print(f"{note.name}: {project.nuclei} nuclei in {len(note.examples)} examples")
     for example in note.examples:
         print(f"  {example.name}: {example.nuclei}  {example.source}".rstrip())
+    if note.tests:
+        print(f"Tested on {_images(len(note.tests))}, never learnt from:")
+    for example in note.tests:
+        print(f"  {example.name}: {example.nuclei}  {example.source}".rstrip())
     for one in note.rounds:
         said = one.verdict.sentence if one.verdict is not None else ""
         print(f"{one.model}: {one.state}, {one.nuclei} nuclei. {said}".rstrip())
@@ -116,6 +125,7 @@ def _add(args: argparse.Namespace) -> int:
 
     from napari_nucleiseg.core.labels.annotations import known_from_paint, stack_name
     from napari_nucleiseg.io.pairs import find_pairs, load_pairs, read_pair_folder
+    from napari_nucleiseg.training.project.checking import check_addition
 
     project = _open(args)
     files = (
@@ -126,19 +136,28 @@ def _add(args: argparse.Namespace) -> int:
     pairs, findings = load_pairs(
         files.pairs, channel=args.channel, max_megapixels=args.max_megapixels
     )
-    for finding in (*files.findings, *findings):
-        complain(f"{finding.level}: {finding.text}")
-    if not pairs:
-        raise ValueError("nothing was added: see above")
     if args.labelled == "painted":
         pairs = [
             dataclasses.replace(p, known=known_from_paint(p.labels)) for p in pairs
         ]
+    about = check_addition(project, pairs)
+    for finding in (*files.findings, *findings, *about):
+        complain(f"{finding.level}: {finding.text}")
+    if not pairs or any(found.level == "error" for found in about):
+        raise ValueError("nothing was added: see above")
     paths = {file.name: str(file.image.resolve()) for file in files.pairs}
     sources = [paths.get(stack_name(pair.name), "") for pair in pairs]
-    added = project.add(pairs, sources=sources)
-    print(f"{added} more nuclei; {project.nuclei} in {len(project.examples)} examples")
+    added = project.add(pairs, sources=sources, test=args.test)
+    if args.test:
+        print(f"{added} more nuclei to test on, in {_images(len(project.tests))}")
+    else:
+        images = len(project.examples)
+        print(f"{added} more nuclei; {project.nuclei} in {images} examples")
     return 0
+
+
+def _images(count: int) -> str:
+    return f"{count} image{'' if count == 1 else 's'}"
 
 
 def _teach(args: argparse.Namespace) -> int:

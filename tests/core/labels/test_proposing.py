@@ -19,18 +19,19 @@ def field(shape=(400, 600), step=40, side=20):
     return labels, np.where(labels > 0, 200.0, 20.0)[..., None]
 
 
-def look(unsure=None, turned=None, known=None, image=None):
+def look(unsure=None, missed=None, turned=None, known=None, image=None):
     """What a sure model makes of the field, but for a box of it."""
     labels, picture = field()
-    maps = np.zeros((*labels.shape, 3), np.float32)
-    maps[..., 0] = labels > 0
-    other = maps.copy()
+    nucleus, other = (labels > 0).astype(np.float32), labels.copy()
+    confidence = np.ones(labels.max(), np.float32)
     if unsure is not None:
-        maps[..., 0][unsure] = other[..., 0][unsure] = 0.5
+        confidence[np.unique(labels[unsure])[1:] - 1] = 0.3
+    if missed is not None:
+        nucleus[missed] = np.where(labels[missed] > 0, 1, 0.4)
     if turned is not None:
-        other[..., 0][turned] = 1 - other[..., 0][turned]
+        other[turned] = 0
     image = picture if image is None else image
-    return Look(image, labels, maps, (other,), known)
+    return Look(image, labels, confidence, nucleus, (other,), known)
 
 
 def inside(region, box):
@@ -56,11 +57,15 @@ def test_regions_have_so_many_nuclei_and_lie_in_the_image():
 
 def test_where_the_model_is_unsure_or_contradicts_itself_comes_first():
     doubtful = np.s_[200:400, 400:600]
-    for how in ({"unsure": doubtful}, {"turned": doubtful}):
-        first = propose([look(), look(**how)])[0]
+    for name, why in (
+        ("unsure", "much here may be wrong"),
+        ("missed", "much here may be wrong"),
+        ("turned", "the model contradicts itself"),
+    ):
+        first = propose([look(), look(**{name: doubtful})])[0]
         assert first.index == 1
         assert inside(first, doubtful) > 0.5
-    assert first.why == "the model contradicts itself"
+        assert first.why == why
 
 
 def test_what_is_unlike_what_was_taught_comes_first_and_regions_differ():
@@ -86,8 +91,9 @@ def test_what_is_known_is_not_proposed():
 
 def test_an_image_in_which_nothing_is_found_is_proposed_too():
     blank = np.zeros((300, 500), np.int32)
-    maps = np.full((300, 500, 3), 0.3, np.float32)
-    empty = Look(np.full((300, 500, 1), 7, np.uint8), blank, maps)
+    nucleus = np.full((300, 500), 0.3, np.float32)
+    image = np.full((300, 500, 1), 7, np.uint8)
+    empty = Look(image, blank, np.zeros(0), nucleus, (blank,))
     regions = propose([empty, look()])
     assert {region.index for region in regions} == {0, 1}
     assert all(np.isfinite(region.score) for region in regions)
@@ -113,10 +119,13 @@ class Lopsided:
 def test_the_image_is_looked_at_turned_round():
     _, picture = field((200, 200))
     seen = look_at(picture, Lopsided(), before=Lopsided())
-    assert seen.maps.shape[:2] == seen.labels.shape == (200, 200)
+    assert seen.nucleus.shape == seen.labels.shape == (200, 200)
+    assert seen.confidence.size == seen.labels.max()
     turned, before = seen.others
-    np.testing.assert_array_equal(before, seen.maps)
-    bright = picture[..., 0] > 100
-    assert np.abs(turned - seen.maps)[bright][:, 0].mean() > 0.3
+    np.testing.assert_array_equal(before, seen.labels)
+    upper, lower = np.s_[:90], np.s_[110:]
+    assert (seen.labels[upper].max(), turned[lower].max()) == (0, 0)
+    assert seen.labels[lower].max()
+    assert turned[upper].max()
     colours = np.repeat(picture, 3, axis=-1)
     assert look_at(colours, Lopsided()).labels.shape == (200, 200)

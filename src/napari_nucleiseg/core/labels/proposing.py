@@ -4,11 +4,12 @@ Images are divided into overlapping square regions of so many nuclei each. Three
 are asked of a region, and its score is the mean of its ranks among all regions:
 
 ``uncertain``
-    how much of it is neither surely nucleus nor surely background, nor surely a border
-    between two, for each nucleus [1]_;
+    how many of its nuclei are wrong, by what the model itself expects: the sum of what
+    their confidences lack to 1, and what is likely to be nucleus but in none, in
+    nuclei [1]_;
 ``disagreeing``
-    how far the maps change if the image is turned round, and how far they are from the
-    maps of the model before: a network that knows does not care which way is up, and
+    how many nuclei are found otherwise, or not at all, if the image is turned round,
+    and by the model before: a network that knows does not care which way is up, and
     has not changed its mind [2]_;
 ``unlike``
     how far its looks are from those of the nearest region that was taught already [3]_.
@@ -37,9 +38,11 @@ from scipy.stats import rankdata
 from napari_nucleiseg.core.labels.pairs import Pair, median_diameter
 from napari_nucleiseg.core.monitor import Monitor
 from napari_nucleiseg.core.params import SegmentParams
+from napari_nucleiseg.core.score.matching import find_overlaps, match
 from napari_nucleiseg.core.segment.image import match_channels, normalise
 from napari_nucleiseg.core.segment.pipeline import segment
 from napari_nucleiseg.core.segment.predictor import Predictor
+from napari_nucleiseg.core.segment.result import Segmentation
 
 #: A region has about so many nuclei.
 NUCLEI = 25
@@ -48,12 +51,16 @@ NUCLEI = 25
 #: second is shared, and of one proposed, less than the third is known already.
 _STEP, _SHARED, _KNOWN = 0.5, 0.2, 0.5
 
+#: A pixel is taken for one of a nucleus that was missed from this probability on, and
+#: two nuclei for the same from this IoU on.
+_LIKELY, _SAME = 0.25, 0.5
+
 #: The side of a region is at least so many nuclei, and so many pixels if none is found.
 _LEAST_SIDE, _BLIND_SIDE = 3.0, 256
 
 #: What is asked, and what is said of the region that stands out by it.
 WHY = {
-    "uncertain": "the model is unsure",
+    "uncertain": "much here may be wrong",
     "disagreeing": "the model contradicts itself",
     "unlike": "it looks different",
 }
@@ -68,18 +75,22 @@ class Look:
     image : numpy.ndarray
         ``(y, x, 1)`` or ``(y, x, 3)``, any real dtype.
     labels : numpy.ndarray
-        ``(y, x)`` int, the nuclei found.
-    maps : numpy.ndarray
-        ``(y, x, maps)`` float32 in 0-1; see `core.segment.maps`.
+        ``(y, x)`` int, the nuclei found, 1 to n.
+    confidence : numpy.ndarray
+        ``(n,)`` how likely each is a true one, 0-1.
+    nucleus : numpy.ndarray
+        ``(y, x)`` float32, how likely each pixel is nucleus, 0-1.
     others : tuple of numpy.ndarray
-        The same of the image turned round, and of the model before, if there is one.
+        ``(y, x)`` int, what is found if the image is turned round, and by the model
+        before, if there is one.
     known : numpy.ndarray or None
         ``(y, x)`` bool, what was taught of it already.
     """
 
     image: np.ndarray
     labels: np.ndarray
-    maps: np.ndarray
+    confidence: np.ndarray
+    nucleus: np.ndarray
     others: tuple[np.ndarray, ...] = ()
     known: np.ndarray | None = None
 
@@ -159,16 +170,16 @@ def look_at(
     """
     plane = image if image.shape[-1] == 3 else image[..., 0]
 
-    def maps_of(one: np.ndarray, model: Predictor) -> tuple[np.ndarray, np.ndarray]:
+    def find(one: np.ndarray, model: Predictor) -> Segmentation:
         axes = "YXS" if one.ndim == 3 else "YX"
-        found = segment(one, model, params=params, axes=axes, monitor=monitor)
-        return found.maps, found.labels
+        return segment(one, model, params=params, axes=axes, monitor=monitor)
 
-    maps, labels = maps_of(plane, predictor)
-    others = [maps_of(plane[::-1, ::-1], predictor)[0][::-1, ::-1]]
+    found = find(plane, predictor)
+    others = [find(plane[::-1, ::-1], predictor).labels[::-1, ::-1]]
     if before is not None:
-        others.append(maps_of(plane, before)[0])
-    return Look(image, labels, maps, tuple(others), known)
+        others.append(find(plane, before).labels)
+    nucleus = found.maps[..., 0]
+    return Look(image, found.labels, found.confidence, nucleus, tuple(others), known)
 
 
 def propose(
@@ -202,12 +213,10 @@ def propose(
     for index, look in enumerate(looks):
         found = _divide(index, look, nuclei)
         doubts, picture = _doubts(look), match_channels(normalise(look.image), 3)
-        area = max(np.pi / 4 * median_diameter(look.labels) ** 2, 1.0)
         for region in found:
-            sums = [float(doubt[region.box].sum()) for doubt in doubts]
-            expected = area * max(region.nuclei, nuclei / 4)
             regions.append(region)
-            figures.append((sums[0] / expected, sums[1] / expected))
+            wrong, other = (float(doubt[region.box].sum()) for doubt in doubts)
+            figures.append((wrong, other))
             looked.append(_looks(picture[region.box], look.labels[region.box]))
     if not regions:
         return []
@@ -247,15 +256,35 @@ def _spans(length: int, side: float) -> list[tuple[int, int]]:
 
 
 def _doubts(look: Look) -> tuple[np.ndarray, np.ndarray]:
-    """Return how unsure the model is of each pixel, and how much it contradicts itself.
+    """Return how many nuclei are probably wrong, and how many are found otherwise.
 
-    Both ``(y, x)``, from 0.
+    Both ``(y, x)``; each nucleus counts where its centre is.
     """
-    nucleus, contact = look.maps[..., 0], look.maps[..., 2]
-    unsure = 4 * nucleus * (1 - nucleus) + 4 * contact * (1 - contact)
-    apart = [np.abs(look.maps[..., :3] - other[..., :3]) for other in look.others]
-    changed = [far[..., 0] + far[..., 2] for far in apart]
-    return unsure, np.sum(changed, axis=0) if changed else np.zeros_like(unsure)
+    area = max(np.pi / 4 * median_diameter(look.labels) ** 2, 1.0)
+    missed = (look.labels == 0) & (look.nucleus > _LIKELY)
+    wrong = np.where(missed, look.nucleus / area, 0.0)
+    _mark(wrong, look.labels, np.arange(look.confidence.size) + 1, 1 - look.confidence)
+    changed = np.zeros(wrong.shape)
+    for other in look.others:
+        found = find_overlaps(look.labels, other)
+        mine, its = match(found.iou(), _SAME)
+        for labels, ids, same in (
+            (look.labels, found.true_ids, mine),
+            (other, found.predicted_ids, its),
+        ):
+            alone = np.delete(ids, same)
+            _mark(changed, labels, alone, np.ones(alone.size))
+    return wrong, changed
+
+
+def _mark(
+    into: np.ndarray, labels: np.ndarray, ids: np.ndarray, much: np.ndarray
+) -> None:
+    """Add so much where the centre of each of some nuclei is."""
+    if ids.size:
+        centres = np.array(ndi.center_of_mass(labels > 0, labels, ids))
+        rows, columns = centres.round().astype(int).T
+        np.add.at(into, (rows, columns), much)
 
 
 def _looks(picture: np.ndarray, labels: np.ndarray) -> np.ndarray:

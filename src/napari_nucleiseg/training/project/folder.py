@@ -68,6 +68,11 @@ class ProjectFolder:
         return self.note.examples
 
     @property
+    def tests(self) -> list[Example]:
+        """What to test on, and not to learn from; empty if part is held out for it."""
+        return self.note.tests
+
+    @property
     def nuclei(self) -> int:
         """How many nuclei are known in all examples."""
         return sum(example.nuclei for example in self.examples)
@@ -82,6 +87,16 @@ class ProjectFolder:
         """
         return [self._read(example) for example in self.examples]
 
+    def test_pairs(self) -> list[Pair]:
+        """Read the images to test on.
+
+        Raises
+        ------
+        ValueError
+            If one is damaged.
+        """
+        return [self._read(example) for example in self.tests]
+
     def _read(self, example: Example) -> Pair:
         return read_pair(self.folder / EXAMPLES / example.file, example.name)
 
@@ -93,7 +108,9 @@ class ProjectFolder:
 
     # ---- examples ----------------------------------------------------------------
 
-    def add(self, pairs: Iterable[Pair], *, sources: Sequence[str] = ()) -> int:
+    def add(
+        self, pairs: Iterable[Pair], *, sources: Sequence[str] = (), test: bool = False
+    ) -> int:
         """Add examples, or what is known now of those there are.
 
         Parameters
@@ -104,6 +121,9 @@ class ProjectFolder:
             nothing is known is left out.
         sources : sequence of str
             Where each came from.
+        test : bool
+            Whether they are to test on, instead of what is held out of the others; then
+            nothing is learnt from them.
 
         Returns
         -------
@@ -112,22 +132,39 @@ class ProjectFolder:
 
         Raises
         ------
+        ValueError
+            If an image to test on would be learnt from, or the other way round; nothing
+            is added then.
         OSError
             If one cannot be written; the others are there.
         """
-        before = self.nuclei
-        for i, pair in enumerate(pairs):
-            if pair.known is None or pair.known.any():
-                self._add(pair, sources[i] if i < len(sources) else "")
-        return self.nuclei - before
+        known = [pair for pair in pairs if pair.known is None or pair.known.any()]
+        digests = [image_hash(pair.image) for pair in known]
+        others = {x.image for x in (self.examples if test else self.tests)}
+        both = [
+            pair.name for pair, x in zip(known, digests, strict=True) if x in others
+        ]
+        if both:
+            is_now = "is learnt from" if test else "is one to test on"
+            raise ValueError(
+                f"{both[0]} {is_now} in this project: an image cannot be for both."
+            )
+        before = self._known(test)
+        for i, (pair, digest) in enumerate(zip(known, digests, strict=True)):
+            self._add(pair, digest, sources[i] if i < len(sources) else "", test)
+        return self._known(test) - before
 
-    def _add(self, pair: Pair, source: str) -> None:
-        digest = image_hash(pair.image)
+    def _known(self, test: bool) -> int:
+        return sum(x.nuclei for x in (self.tests if test else self.examples))
+
+    def _add(self, pair: Pair, digest: str, source: str, test: bool) -> None:
         with self._changing() as note:
-            same = [x for x in note.examples if x.image == digest]
+            group = note.tests if test else note.examples
+            same = [x for x in group if x.image == digest]
             if same:
                 pair = add_knowledge(self._read(same[0]), pair)
-            numbers = [int(x.file.partition(".")[0]) for x in note.examples]
+            every = [*note.examples, *note.tests]
+            numbers = [int(x.file.partition(".")[0]) for x in every]
             example = Example(
                 # A file of its own, so that the older one is there until it is noted.
                 file=f"{max(numbers, default=0) + 1:04d}.npz",
@@ -138,17 +175,21 @@ class ProjectFolder:
                 added=now(),
             )
             write_pair(self.folder / EXAMPLES / example.file, pair)
-            rest = [x for x in note.examples if x.image != digest]
-            write_note(self.folder, note.replace(examples=[*rest, example]))
+            group = [*(x for x in group if x.image != digest), example]
+            write_note(
+                self.folder,
+                note.replace(**{"tests" if test else "examples": group}),
+            )
         for old in same:
             (self.folder / EXAMPLES / old.file).unlink(missing_ok=True)
 
     def remove(self, files: Iterable[str]) -> None:
-        """Forget examples, given by their `Example.file`."""
+        """Forget examples or images to test on, given by their `Example.file`."""
         gone = set(files)
         self._change(
             lambda note: note.replace(
-                examples=[x for x in note.examples if x.file not in gone]
+                examples=[x for x in note.examples if x.file not in gone],
+                tests=[x for x in note.tests if x.file not in gone],
             )
         )
         for file in gone:

@@ -24,7 +24,7 @@ _LONGEST = 48
 
 
 class Example(Record):
-    """One image that is learnt from.
+    """One image that is learnt from, or tested on.
 
     Parameters
     ----------
@@ -58,7 +58,8 @@ class Round(Record):
     model : str
         Its folder's name in the folder of models.
     examples, nuclei : int
-        How much it learnt from, the validation set included.
+        How much it learnt from, the validation set included; not what it was tested
+        on.
     state : str
         ``"training"`` before its model is there, then ``"waiting"`` to be ``"kept"`` or
         ``"refused"``.
@@ -95,6 +96,9 @@ class ProjectNote(Record):
         How to train.
     examples, rounds : list
         In the order in which they came.
+    tests : list of Example
+        Images to test on, from which nothing is learnt; if there is none, part of the
+        examples is held out.
     highest : int
         How many rounds were ever begun.
     """
@@ -104,6 +108,7 @@ class ProjectNote(Record):
     base: str = DEFAULT_MODEL
     params: TrainParams = Field(default_factory=TrainParams)
     examples: list[Example] = Field(default_factory=list)
+    tests: list[Example] = Field(default_factory=list)
     rounds: list[Round] = Field(default_factory=list)
     highest: int = Field(default=0, ge=0)
 

@@ -4,7 +4,8 @@ It is a folder, which grows round by round, and can be taken up again at any tim
 
     project.json       what it is called, what it starts from, how it trains, and a line
                        for each example and each round
-    examples/          an image, its labels and what is known of them, a file for each
+    examples/          an image, its labels and what is known of them, a file for each;
+                       images to test on, too
     models/            the models of the rounds, each with its card
     base/              the model it starts from, unless that is built in
 
@@ -181,6 +182,7 @@ class Project(ProjectFolder):
                 # Whether it is kept is said when it has been looked at.
                 keep_always=True,
             ),
+            test=self.test_pairs(),
         )
         begun = Round(
             model=output.name,

@@ -39,8 +39,9 @@ def export_project(
 ) -> Path:
     """Write a project as one file that `import_project` takes.
 
-    It holds all examples, the note of every round, the model of the last round that was
-    kept, and the base unless that is built in. Models of earlier rounds stay behind.
+    It holds all examples and images to test on, the note of every round, the model of
+    the last round that was kept, and the base unless that is built in. Models of
+    earlier rounds stay behind.
 
     Parameters
     ----------
@@ -72,7 +73,8 @@ def export_project(
         raise ValueError(f"There is no folder {file.parent}.")
     folder = project.folder
     members = [folder / NOTE_FILE]
-    members += [folder / EXAMPLES / example.file for example in note.examples]
+    images = (*note.examples, *note.tests)
+    members += [folder / EXAMPLES / example.file for example in images]
     for model in {one.folder: one for one in (project.base, project.model)}.values():
         if model.folder.is_relative_to(folder):
             members += model_files(model)
@@ -148,7 +150,7 @@ def _belongs(path: PurePosixPath) -> bool:
 
 def _check(project: Project) -> None:
     """Read all that was unpacked, once."""
-    project.pairs()
+    project.pairs(), project.test_pairs()
     (project.folder / EXAMPLES).mkdir(exist_ok=True)
     (project.folder / MODELS).mkdir(exist_ok=True)
     for card in [

@@ -137,6 +137,8 @@ def propose_regions(
     earlier = None if before is None else load_model(before.folder)
     taught = [] if project is None else project.pairs()
     known = {image_hash(pair.image): pair.known for pair in taught}
+    if project is not None:  # nothing is to be learnt from images to test on
+        known |= {one.image: None for one in project.tests}
     predictor = load_model(model.folder)
     looks: list[Look] = []
     places: list[tuple[Candidate, tuple[int, ...]]] = []

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from napari.layers import Image
 
-from napari_nucleiseg.core.labels.checking import check_pairs
 from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.monitor import (
     Cancelled,
@@ -24,6 +23,8 @@ from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.models.registry import Model
 from napari_nucleiseg.training.outcome import TrainOutcome
 from napari_nucleiseg.training.process import TrainingProcess
+from napari_nucleiseg.training.project.checking import check_addition, check_examples
+from napari_nucleiseg.training.project.pairs import image_hash
 from napari_nucleiseg.training.project.project import Project
 from napari_nucleiseg.training.run_folder import RunFolder
 from napari_nucleiseg.widgets.segment.run import Found, Run, find_nuclei
@@ -32,6 +33,10 @@ from napari_nucleiseg.widgets.train.regions import LayerSource, read_sources
 
 #: Stages of the training process that pass by too quickly to be read.
 _QUIET = ("Epoch", "Checking")
+
+
+class ForeignLabels(ValueError):
+    """Labels do not seem to be of their image; the text says which."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,8 @@ class Taught:
     given, learnt, knew : int
         Nuclei of the examples on these images, how many of them the new model finds by
         itself, and how many the one before found.
+    tested : tuple of str
+        Images of which nothing was learnt, since the project tests on them.
     """
 
     outcome: TrainOutcome
@@ -79,6 +86,7 @@ class Taught:
     given: int
     learnt: int
     knew: int
+    tested: tuple[str, ...] = ()
 
 
 def teach(
@@ -87,20 +95,39 @@ def teach(
     targets: Sequence[Target],
     params: TrainParams,
     monitor: Monitor,
+    *,
+    sure: bool = False,
 ) -> Taught:
     """Add examples, train on all there are, and apply the new model.
 
+    Parameters
+    ----------
+    project : Project
+        Which is taught.
+    sources : sequence of LayerSource
+        What is known on the open images.
+    targets : sequence of Target
+        The images to see anew.
+    params : TrainParams
+        How to train, from now on.
+    monitor : Monitor
+        Told of progress, and asked whether to stop.
+    sure : bool
+        Whether labels are taken that do not seem to be of their image.
+
     Raises
     ------
+    ForeignLabels
+        If labels do not seem to be of their image; nothing was added.
     ValueError
         If there is too little to learn from; what there is was added.
     Cancelled
         If the monitor asked for it; the examples stay.
     """
     monitor.report(Progress("Adding the examples", 0, 0))
-    pairs = add_examples(project, sources)
+    pairs, tested = add_examples(project, sources, sure=sure)
     project.set_params(params)
-    _check(project, params)
+    check_examples(project)
     outcome = _train(project, monitor)
     project.finish(outcome)
     model = project.model_of(project.rounds[-1])
@@ -121,36 +148,60 @@ def teach(
     given, learnt, knew = _count_taught(
         pairs, targets, [x.result.labels for _, x in found]
     )
-    return Taught(outcome, found, compared, given, learnt, knew)
+    return Taught(outcome, found, compared, given, learnt, knew, tested)
 
 
-def add_examples(project: Project, sources: Sequence[LayerSource]) -> list[Pair]:
+def add_examples(
+    project: Project,
+    sources: Sequence[LayerSource],
+    *,
+    sure: bool = False,
+    test: bool = False,
+) -> tuple[list[Pair], tuple[str, ...]]:
     """Add what is known on the open images to a project.
+
+    Parameters
+    ----------
+    project : Project
+        Where to.
+    sources : sequence of LayerSource
+        What is known.
+    sure : bool
+        Whether labels are taken that do not seem to be of their image.
+    test : bool
+        Whether they are to test on.
+
+    Returns
+    -------
+    pairs : list of Pair
+        What was added.
+    tested : tuple of str
+        Images that were left out, since the project tests on them.
 
     Raises
     ------
+    ForeignLabels
+        If labels do not seem to be of their image; nothing was added.
     ValueError
-        If one cannot be read.
+        If one cannot be read, or cannot be learnt from.
     """
     pairs, findings = read_sources(sources)
-    wrong = [finding.text for finding in findings if finding.level == "error"]
-    if wrong:
+    tests = set() if test else {one.image for one in project.tests}
+    tested = [pair.name for pair in pairs if image_hash(pair.image) in tests]
+    pairs = [pair for pair in pairs if pair.name not in tested]
+    if tested and not pairs:
+        raise ValueError(
+            f"The project tests on {tested[0]}: nothing is learnt from it. Correct "
+            "nuclei on another image."
+        )
+    findings += check_addition(project, pairs)
+    if wrong := [found.text for found in findings if found.level == "error"]:
         raise ValueError(" ".join(wrong))
-    project.add(pairs, sources=[pair.name for pair in pairs])
-    return pairs
-
-
-def _check(project: Project, params: TrainParams) -> None:
-    spec = project.base.card.spec
-    check = check_pairs(
-        project.pairs(),
-        diameter=spec.diameter,
-        diameter_range=spec.diameter_range,
-        share=params.validation_share,
-        seed=params.seed,
-    )
-    if not check.usable:
-        raise ValueError(" ".join(found.text for found in check.of_level("error")))
+    foreign = [found.text for found in findings if found.code == "foreign"]
+    if foreign and not sure:
+        raise ForeignLabels(foreign[0])
+    project.add(pairs, sources=[pair.name for pair in pairs], test=test)
+    return pairs, tuple(tested)
 
 
 def _train(project: Project, monitor: Monitor) -> TrainOutcome:
