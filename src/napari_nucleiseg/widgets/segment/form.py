@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import weakref
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +23,7 @@ from napari_nucleiseg.widgets.shared.layers import (
     RECORD,
     ChannelChoice,
 )
+from napari_nucleiseg.widgets.shared.leaving import Leaving
 from napari_nucleiseg.widgets.shared.param_form import ParamForm
 
 if TYPE_CHECKING:
@@ -116,11 +115,7 @@ class SegmentForm(Container):
         for form in (self.values_form, self.more_form):
             form.param_changed.connect(self.value_changed.emit)
         active = self.viewer.layers.selection.events.active
-        active.connect(self._on_active_changed)
-        # The viewer outlives the form.
-        self.native.destroyed.connect(
-            functools.partial(_let_go, active, self._on_active_changed)
-        )
+        Leaving(self.native).listen(active, self._on_active_changed)
 
     # ---- what is chosen -----------------------------------------------------------
 
@@ -344,8 +339,3 @@ class SegmentForm(Container):
     def _on_model_chosen(self, _: object = None) -> None:
         self.reset_values()
         self.model_changed.emit()
-
-
-def _let_go(event: Any, callback: Callable, *_: object) -> None:
-    """Disconnect a form that is gone from the viewer."""
-    event.disconnect(callback)

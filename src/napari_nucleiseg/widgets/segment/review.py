@@ -23,6 +23,7 @@ from napari_nucleiseg.widgets.segment.mark import Mark
 from napari_nucleiseg.widgets.segment.tools import CorrectionTools
 from napari_nucleiseg.widgets.shared.camera import look_at
 from napari_nucleiseg.widgets.shared.controls import MessageLine, one_shot, unwrapped
+from napari_nucleiseg.widgets.shared.leaving import Leaving
 
 if TYPE_CHECKING:
     import napari
@@ -73,9 +74,7 @@ class ReviewPanel(QWidget):
         self._make_controls()
         self._lay_out()
         self._away = one_shot(self, 0, self._on_hidden)
-        # The layer outlives the panel: let go of it without holding on to a widget
-        # that Qt has deleted.
-        self.destroyed.connect(functools.partial(_let_go, self.__dict__))
+        Leaving(self).do(functools.partial(_leave_layer, self.__dict__))
         self.set_layer(None)
 
     # ---- building ------------------------------------------------------------------
@@ -308,7 +307,7 @@ def _by_hand(layer: Labels | None) -> set[int]:
     return set(table["index"].tolist())
 
 
-def _let_go(state: dict[str, Any], *_: Any) -> None:
+def _leave_layer(state: dict[str, Any]) -> None:
     """Leave the layer of a panel that is gone."""
     layer = state.get("_layer")
     if layer is not None:

@@ -21,6 +21,7 @@ from napari_nucleiseg.widgets.shared.controls import (
     unwrapped,
 )
 from napari_nucleiseg.widgets.shared.job import Job
+from napari_nucleiseg.widgets.shared.leaving import Leaving
 from napari_nucleiseg.widgets.shared.stage_progress import StageProgress
 
 if TYPE_CHECKING:
@@ -76,20 +77,15 @@ class JobShell(Shell):
         self._title, self._button, self._tip = title, button, tip
         self._task: _Task | None = None
         self._closed = self._stopping = False
-        self._listening: list[tuple[Any, Callable]] = []
         self.run_button = QPushButton(button)
         self.run_button.setObjectName("run_button")
         self.progress = StageProgress()
         self.result_line = MessageLine("result_line")
         self.run_button.clicked.connect(self._on_run_clicked)
+        leaving = Leaving(self)
+        leaving.do(functools.partial(_end, self.__dict__))
+        self._listen = leaving.listen
         self._listen(self.viewer.layers.events.removed, self._on_layer_removed)
-        # The viewer outlives the widget, which Qt deletes.
-        self.destroyed.connect(functools.partial(_let_go, self.__dict__))
-
-    def _listen(self, event: Any, callback: Callable) -> None:
-        """Connect to an event of the viewer's until the widget is gone."""
-        event.connect(callback)
-        self._listening.append((event, callback))
 
     # ---- for a subclass to say ----------------------------------------------------
 
@@ -255,10 +251,8 @@ class JobShell(Shell):
         super().closeEvent(event)
 
 
-def _let_go(state: dict[str, Any], *_: Any) -> None:
-    """Leave the viewer, and stop the job, of a widget that is gone."""
+def _end(state: dict[str, Any]) -> None:
+    """Stop the job of a widget that is gone."""
     state["_closed"] = True
-    for event, callback in state["_listening"]:
-        event.disconnect(callback)
     if state["_task"] is not None:
         state["_task"].job.quit()

@@ -24,6 +24,7 @@ from napari_nucleiseg.widgets.shared.controls import (
     unwrapped,
 )
 from napari_nucleiseg.widgets.shared.docks import bring_forward, main_window
+from napari_nucleiseg.widgets.shared.leaving import Leaving
 from napari_nucleiseg.widgets.train.closing import CloseGuard
 from napari_nucleiseg.widgets.train.form import TrainForm, folded
 from napari_nucleiseg.widgets.train.models_panel import ModelsPanel
@@ -139,7 +140,7 @@ class TrainWidget(Shell):
         self.waiting.looked_at.connect(self._on_looked_at)
         self.models_panel.changed.connect(self._on_models_changed)
         self._guard = CloseGuard(self)
-        self.destroyed.connect(functools.partial(_let_go, self.__dict__))
+        Leaving(self).do(functools.partial(_let_go, self.__dict__))
 
     def showEvent(self, event: Any) -> None:
         """Offer the layers, and watch the window's closing, once there is a window."""
@@ -403,7 +404,7 @@ def _segment_widgets(widget: QWidget) -> list[Any]:
     return [] if window is None else list(window.findChildren(SegmentWidget))
 
 
-def _let_go(state: dict[str, Any], *_: Any) -> None:
+def _let_go(state: dict[str, Any]) -> None:
     """Leave the layers alone, and a training to itself to end well."""
     state["_gone"] = True
     form = state["form"]
