@@ -24,8 +24,8 @@ from napari_nucleiseg.training.project.sharing import export_project, import_pro
 from napari_nucleiseg.widgets.segment.corrector import Corrector
 from napari_nucleiseg.widgets.segment.edits import watch_of
 from napari_nucleiseg.widgets.shared.docks import bring_forward
+from napari_nucleiseg.widgets.teach import questions, work
 from napari_nucleiseg.widgets.teach import widget as teach_widget
-from napari_nucleiseg.widgets.teach import work
 from napari_nucleiseg.widgets.teach.frames import frames_of, nuclei_inside
 from napari_nucleiseg.widgets.teach.proposals import propose_regions
 from napari_nucleiseg.widgets.train.regions import mask_of, snapshot
@@ -149,7 +149,7 @@ def test_three_rounds_of_the_loop(loop, qtbot, fake, monkeypatch):
     before = list(viewer.layers)
     assert not widget.run_button.isEnabled()
     assert "Press Next" in widget.reason_line.text()
-    monkeypatch.setattr(teach_widget, "ask", lambda *_, **__: pytest.fail("asked"))
+    monkeypatch.setattr(questions, "ask", lambda *_, **__: pytest.fail("asked"))
     given = []
     for number in range(1, 4):
         click(qtbot, widget.next_panel.next_button)
@@ -272,9 +272,7 @@ def test_a_frame_in_which_nothing_was_touched_is_asked_about(
     wait_until_done(qtbot, widget, PATIENCE)
     assert widget.next_panel.list.count() > 0
     asked, answer = [], False
-    monkeypatch.setattr(
-        teach_widget, "ask", lambda *a, **_: asked.append(a[1]) or answer
-    )
+    monkeypatch.setattr(questions, "ask", lambda *a, **_: asked.append(a[1]) or answer)
     click(qtbot, widget.run_button)
     assert "Is every nucleus in the frame on “a” right?" in asked
     assert not widget.is_running

@@ -26,7 +26,7 @@ from napari_nucleiseg.training.outcome import mark_unseen
 from napari_nucleiseg.training.run_folder import Order, RunFolder
 from napari_nucleiseg.widgets.segment.edits import watch_of
 from napari_nucleiseg.widgets.shared.docks import bring_forward, dock_of
-from napari_nucleiseg.widgets.train import widget as train_widget
+from napari_nucleiseg.widgets.train import questions
 
 from .conftest import press, squares, wait_until_done
 from .test_models_panel import make_model
@@ -379,7 +379,7 @@ def test_what_the_model_found_is_not_learnt_from_without_a_question(
     wait_for_check(qtbot, widget)
     assert "12 nuclei" in widget.form.check_line.text()
     asked, started = [], []
-    monkeypatch.setattr(train_widget, "ask", lambda *a, **_: asked.append(a) or right)
+    monkeypatch.setattr(questions, "ask", lambda *a, **_: asked.append(a) or right)
     monkeypatch.setattr(widget, "_start", started.append)
     click(qtbot, widget.train_button)
     assert len(started) == 1
@@ -496,7 +496,7 @@ def test_hours_and_labels_that_do_not_fit_are_asked_about(
         asked.append(text)
         return False
 
-    monkeypatch.setattr(train_widget, "ask", refuse)
+    monkeypatch.setattr(questions, "ask", refuse)
     widget.form.form.set_values({"epochs": 10_000})
     widget.form.more_form.set_values({"steps_per_epoch": 500})
     wait_for_check(qtbot, widget)

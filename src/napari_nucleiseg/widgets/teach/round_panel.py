@@ -14,8 +14,33 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_nucleiseg.training.project.notes import Round
 from napari_nucleiseg.widgets.shared.controls import MessageLine
-from napari_nucleiseg.widgets.teach.comparison import COLOURS, VIEWS
+from napari_nucleiseg.widgets.teach.comparison import COLOURS, VIEWS, sentence
+from napari_nucleiseg.widgets.teach.work import Taught
+
+
+def told_of(one: Round, taught: Taught | None) -> str:
+    """Return what a round brought, in words.
+
+    Parameters
+    ----------
+    one : Round
+        The round.
+    taught : Taught or None
+        What the new model makes of the open images; None if another window trained it.
+    """
+    lines = [one.verdict.sentence if one.verdict is not None else ""]
+    if taught is not None:
+        lines.append(sentence(taught.compared))
+        if taught.given:
+            lines.append(
+                f"Of the {taught.given} nuclei given here it finds {taught.learnt} "
+                f"by itself; before, {taught.knew}."
+            )
+    else:
+        lines.append("It was trained before this window was opened.")
+    return "\n".join(line for line in lines if line)
 
 
 class RoundPanel(QWidget):

@@ -9,7 +9,6 @@ from napari.layers import Image, Labels
 
 from napari_nucleiseg.core.monitor import Monitor, duration
 from napari_nucleiseg.core.params import SegmentParams, TrainParams
-from napari_nucleiseg.io.images import read_image
 from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.models.registry import Model, find_model
 from napari_nucleiseg.training.speed import estimate_minutes
@@ -18,15 +17,12 @@ from napari_nucleiseg.widgets.segment.edits import watched_labels
 from napari_nucleiseg.widgets.segment.putting import put_result
 from napari_nucleiseg.widgets.segment.run import Found, Run
 from napari_nucleiseg.widgets.shared import layers as layer_tools
-from napari_nucleiseg.widgets.shared.asking import ask
 from napari_nucleiseg.widgets.shared.controls import MessageLine, explain, quoted
 from napari_nucleiseg.widgets.shared.job_shell import JobShell
 from napari_nucleiseg.widgets.shared.param_form import ParamForm
-from napari_nucleiseg.widgets.teach.comparison import Comparison, sentence
+from napari_nucleiseg.widgets.teach.comparison import Comparison
 from napari_nucleiseg.widgets.teach.frames import (
     add_frame,
-    frames_of,
-    nuclei_inside,
     remove_frames,
 )
 from napari_nucleiseg.widgets.teach.gathering import (
@@ -39,13 +35,15 @@ from napari_nucleiseg.widgets.teach.gathering import (
     told,
 )
 from napari_nucleiseg.widgets.teach.next_panel import NextPanel
+from napari_nucleiseg.widgets.teach.opening import open_image
 from napari_nucleiseg.widgets.teach.projects import ProjectBox
 from napari_nucleiseg.widgets.teach.proposals import (
     Proposal,
     files_in,
     propose_regions,
 )
-from napari_nucleiseg.widgets.teach.round_panel import RoundPanel
+from napari_nucleiseg.widgets.teach.questions import may_take_frames
+from napari_nucleiseg.widgets.teach.round_panel import RoundPanel, told_of
 from napari_nucleiseg.widgets.teach.work import Taught, as_published, teach
 from napari_nucleiseg.widgets.train.closing import main_window
 from napari_nucleiseg.widgets.train.form import LEFT_OUT, folded
@@ -54,9 +52,6 @@ if TYPE_CHECKING:
     import napari
 
 _TITLE = "Teach the model"
-
-#: Key in the metadata of an image that was opened from here; holds its path.
-FILE = "nucleiseg_file"
 
 _TIP = (
     "Learn from the nuclei that you accepted, corrected or drew on the open images, "
@@ -194,24 +189,14 @@ class TeachWidget(JobShell):
         self.next_panel.setVisible(waiting is None)
         if waiting is None:
             return
-        lines = [waiting.verdict.sentence if waiting.verdict is not None else ""]
-        if taught is not None:
-            lines.append(sentence(taught.compared))
-            if taught.given:
-                lines.append(
-                    f"Of the {taught.given} nuclei given here it finds {taught.learnt} "
-                    f"by itself; before, {taught.knew}."
-                )
-        else:
-            lines.append("It was trained before this window was opened.")
-        text = "\n".join(line for line in lines if line)
+        text = told_of(waiting, taught)
         self.round.tell(text, compared=self.comparison.is_there)
 
     # ---- teaching ----------------------------------------------------------------
 
     def run(self) -> None:
         """Teach the model what was corrected, and compare."""
-        if self.why_not() or self.is_busy or not self._may_take_frames():
+        if self.why_not() or self.is_busy or not may_take_frames(self, self.viewer):
             return
         try:
             project = self.projects.make(base_used(self.viewer))
@@ -230,28 +215,6 @@ class TeachWidget(JobShell):
 
     def _params(self) -> TrainParams:
         return TrainParams(**self.form.values(), **self.more_form.values())
-
-    def _may_take_frames(self) -> bool:
-        """Ask before all in a frame is taken for right in which nothing was touched."""
-        for image, labels in given(self.viewer):
-            frames = frames_of(self.viewer, image)
-            if frames is None:
-                continue
-            inside, touched = nuclei_inside(image, labels, frames)
-            if touched or not inside:
-                continue
-            right = ask(
-                self,
-                f"Is every nucleus in the frame on {quoted(image.name)} right?",
-                f"Nobody has accepted or corrected any of the {len(inside)} there. "
-                "Their errors would be learnt, and what was missed would be learnt "
-                "as background.",
-                yes="Yes, all are right",
-                no="No, I will correct them",
-            )
-            if not right:
-                return False
-        return True
 
     def _on_taught(self, taught: Taught) -> None:
         self._taught = taught
@@ -370,8 +333,12 @@ class TeachWidget(JobShell):
             return
         image = proposal.candidate.layer
         if image is None:
-            image = self._open(proposal)
-        if image is None or image not in self.viewer.layers:
+            try:
+                image = open_image(self.viewer, proposal)
+            except (OSError, ValueError) as e:
+                self._fail(explain(e))
+                return
+        if image not in self.viewer.layers:
             self.next_panel.line.setText("Its image is not open any more.")
             return
         labels = watched_labels(self.viewer, image)
@@ -389,26 +356,6 @@ class TeachWidget(JobShell):
 
         done = functools.partial(self._on_segmented, proposal, image)
         self._start(work, done, layers=[image])
-
-    def _open(self, proposal: Proposal) -> Image | None:
-        path = proposal.candidate.path
-        assert path is not None
-        for layer in self.viewer.layers:
-            if isinstance(layer, Image) and layer.metadata.get(FILE) == str(path):
-                return layer
-        try:
-            found = read_image(path)
-        except (OSError, ValueError) as e:
-            self._fail(f"{path.name}: {explain(e)}")
-            return None
-        letters = [letter for letter in found.axes if letter != "S"]
-        return self.viewer.add_image(
-            found.data,
-            name=path.stem,
-            rgb=found.rgb,
-            axis_labels=letters if len(set(letters)) == len(letters) else None,
-            metadata={FILE: str(path)},
-        )
 
     def _on_segmented(self, proposal: Proposal, image: Image, found: Found) -> None:
         labels = put_result(self.viewer, image, found)

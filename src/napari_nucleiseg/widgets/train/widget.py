@@ -9,18 +9,15 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
-from napari_nucleiseg.core.monitor import Monitor, Progress, duration
+from napari_nucleiseg.core.monitor import Monitor, Progress
 from napari_nucleiseg.training.outcome import TrainOutcome
 from napari_nucleiseg.training.process import TrainingProcess
 from napari_nucleiseg.training.run_folder import RunFolder
-from napari_nucleiseg.training.speed import LONG
-from napari_nucleiseg.widgets.shared.asking import ask
 from napari_nucleiseg.widgets.shared.controls import (
     MessageLine,
     Shell,
     explain,
     one_shot,
-    quoted,
     unwrapped,
 )
 from napari_nucleiseg.widgets.shared.docks import bring_forward, main_window
@@ -29,6 +26,7 @@ from napari_nucleiseg.widgets.train.closing import CloseGuard
 from napari_nucleiseg.widgets.train.form import TrainForm, folded
 from napari_nucleiseg.widgets.train.models_panel import ModelsPanel
 from napari_nucleiseg.widgets.train.preparing import prepare_run
+from napari_nucleiseg.widgets.train.questions import may_go_on, may_use_unchecked
 from napari_nucleiseg.widgets.train.run import TrainRun
 from napari_nucleiseg.widgets.train.view import (
     Curves,
@@ -195,56 +193,11 @@ class TrainWidget(Shell):
         """Start the training that the form asks for."""
         if self.is_training or self._reason():
             return
-        if not (self._may_use_unchecked() and self._may_go_on()):
+        if not (may_use_unchecked(self, self.form) and may_go_on(self, self.form)):
             return
         plan = self.form.plan()
         self._rows = []
         self._start(lambda monitor: prepare_run(plan))
-
-    def _may_use_unchecked(self) -> bool:
-        """Ask before what a model found is learnt from as if it were right."""
-        found = self.form.sources.unchecked()
-        if not found:
-            return True
-        lines = [
-            f"{mine} of {total} nuclei in {quoted(name)} are as the model found them."
-            for name, mine, total in found
-        ]
-        right = ask(
-            self,
-            "Is every nucleus found, and every outline right?",
-            "\n".join(lines)
-            + "\nNobody has accepted or corrected those. Their errors would be learnt, "
-            "and what was missed would be learnt as background.",
-            yes="Yes, learn from all",
-            no="No, only from what I corrected",
-        )
-        if not right:
-            self.form.sources.labelled_box.value = "by hand"
-        return right
-
-    def _may_go_on(self) -> bool:
-        """Ask before time is spent in vain, or before very much of it is spent."""
-        check = self.form.check
-        foreign = [x for x in check.findings if x.code == "foreign"] if check else []
-        if foreign and not ask(
-            self,
-            "These labels do not seem to be of these images. Train on them?",
-            foreign[0].text,
-            yes="Train all the same",
-            no="Do not train",
-        ):
-            return False
-        minutes = self.form.minutes
-        return minutes < LONG or ask(
-            self,
-            f"This may take {duration(60 * minutes)} on this computer. Begin?",
-            "A time limit, fewer epochs, or starting from a model instead of from "
-            "scratch make it shorter. It can be stopped at any time, keeps the best "
-            "so far, and can go on without napari.",
-            yes="Begin",
-            no="Not now",
-        )
 
     def resume(self, run: RunFolder) -> None:
         """Continue a training that was interrupted."""
