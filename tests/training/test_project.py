@@ -20,6 +20,7 @@ from napari_nucleiseg.models.registry import (
     save_model,
 )
 from napari_nucleiseg.models.verdict import Figures, Verdict
+from napari_nucleiseg.training.checkpoint import TrainState
 from napari_nucleiseg.training.outcome import TrainOutcome
 from napari_nucleiseg.training.project import project as projects
 from napari_nucleiseg.training.project.notes import NOTE_FILE
@@ -219,6 +220,7 @@ def test_a_training_that_ended_alone_is_found_and_one_that_did_not_is_forgotten(
     assert again.keep().card.name == "mine"
 
     def fail(run, monitor):
+        run.acquire()
         raise OSError("the disk is full")
 
     monkeypatch.setattr(projects, "execute", fail)
@@ -226,6 +228,38 @@ def test_a_training_that_ended_alone_is_found_and_one_that_did_not_is_forgotten(
         project.teach()
     assert [x.model for x in project.rounds] == ["mine-2"]
     assert [x.name for x in (project.folder / "models").iterdir()] == ["mine-2"]
+
+
+def test_a_round_that_saved_something_can_be_resumed(
+    tmp_path, sample, taught, monkeypatch, capsys
+):
+    ends = projects.execute
+    project = Project.create(tmp_path / "mine")
+    project.add([part(sample, np.s_[:])])
+
+    def fail(run, monitor):
+        run.acquire()
+        run.save(TrainState([], [], [], [{"epoch": 1}], {}), [], better=True)
+        raise OSError("the disk is full")
+
+    for discards in (False, True):
+        monkeypatch.setattr(projects, "execute", fail)
+        with pytest.raises(OSError, match="full"):
+            project.teach()
+        again = Project(project.folder)
+        again.tidy()
+        assert again.rounds[-1].state == "training"
+        assert again.interrupted.history == [{"epoch": 1}]
+        monkeypatch.setattr(projects, "execute", ends)
+        if discards:
+            again.abandon()
+            assert not list((project.folder / "models").glob("*.training"))
+            assert main(["project", "teach", str(project.folder), "--resume"]) == 2
+            assert "No round of mine was interrupted" in capsys.readouterr().err
+        else:
+            assert main(["project", "teach", str(project.folder), "--resume"]) == 0
+            assert [x.state for x in again.rounds] == ["kept"]
+    assert len(again.examples) == 1
 
 
 def test_it_goes_to_a_colleague_as_one_file(tmp_path, sample, taught, own_models):

@@ -28,6 +28,7 @@ from napari_nucleiseg.widgets.teach import questions, work
 from napari_nucleiseg.widgets.teach import widget as teach_widget
 from napari_nucleiseg.widgets.teach.frames import frames_of, nuclei_inside
 from napari_nucleiseg.widgets.teach.proposals import propose_regions
+from napari_nucleiseg.widgets.train import questions as train_questions
 from napari_nucleiseg.widgets.train.regions import mask_of, snapshot
 
 from .conftest import press, squares, wait_until_done
@@ -287,6 +288,52 @@ def test_a_frame_in_which_nothing_was_touched_is_asked_about(
     again._on_project_changed()
     assert again.is_undecided
     assert "before this window was opened" in again.round.line.text()
+
+
+def test_a_folder_and_an_open_image_judge_and_are_never_learnt_from(
+    loop, qtbot, fake, monkeypatch, tmp_path
+):
+    viewer, widget, segment = loop.viewer, loop.widget, loop.segment
+    sample = load_sample("small")
+    folder = tmp_path / "others"
+    folder.mkdir()
+    tifffile.imwrite(folder / "b.tif", sample.image)
+    tifffile.imwrite(folder / "b_labels.tif", np.roll(sample.labels, 60, 1))
+    asked = []
+    monkeypatch.setattr(
+        train_questions, "ask", lambda *a, **_: asked.append(a[2]) or len(asked) > 1
+    )
+    widget.projects.tested.emit(folder)
+    wait_until_done(qtbot, widget, PATIENCE)
+    assert "do not fit the image in b" in asked[0]
+    project = Project(loop.projects / "my-cells")
+    assert project.tests == []
+    widget.projects.tested.emit(folder)  # and this time it is insisted on
+    qtbot.waitUntil(lambda: len(asked) == 2, timeout=PATIENCE)
+    wait_until_done(qtbot, widget, PATIENCE)
+    assert [one.source for one in project.tests] == [str(folder)]
+    press(qtbot, segment)
+    wait_until_done(qtbot, segment)
+    labels = viewer.layers["a nuclei"]
+    viewer.layers.selection.active = loop.image
+    widget.projects.tested.emit(None)
+    assert "Nobody has accepted or corrected" in widget.result_line.text()
+    for label in range(1, 13):
+        watch_of(labels).accept(label)
+    widget.projects.tested.emit(None)
+    wait_until_done(qtbot, widget, PATIENCE)
+    assert [one.name for one in project.tests] == ["b", "a"]
+    assert "nuclei in 2 images, never learnt from" in widget.projects.line.text()
+    # Tested on, it cannot be learnt from: by itself, nor beside another.
+    widget.enterEvent(None)
+    click(qtbot, widget.run_button)
+    wait_until_done(qtbot, widget, PATIENCE)
+    assert "tests on a: nothing is learnt from it" in widget.result_line.text()
+    widget.projects._on_held_out()
+    assert project.tests == []
+    click(qtbot, widget.run_button)
+    wait_until_done(qtbot, widget, PATIENCE)
+    assert len(fake.learnt) == 1
 
 
 class Patient(FakeProcess):

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tifffile
 from napari.layers import Labels
 from PIL import Image
 from qtpy.QtCore import Qt, QTimer
@@ -23,10 +24,12 @@ from napari_nucleiseg.io.sample_data import load_sample
 from napari_nucleiseg.models.registry import find_model
 from napari_nucleiseg.training.checkpoint import TrainState
 from napari_nucleiseg.training.outcome import mark_unseen
+from napari_nucleiseg.training.project.project import Project
 from napari_nucleiseg.training.run_folder import Order, RunFolder
 from napari_nucleiseg.widgets.segment.edits import watch_of
 from napari_nucleiseg.widgets.shared.docks import bring_forward, dock_of
-from napari_nucleiseg.widgets.train import questions
+from napari_nucleiseg.widgets.teach.widget import TeachWidget
+from napari_nucleiseg.widgets.train import filling, questions
 
 from .conftest import press, squares, wait_until_done
 from .test_models_panel import make_model
@@ -397,8 +400,6 @@ def test_what_the_model_found_is_not_learnt_from_without_a_question(
 
 
 def test_a_folder_is_learnt_from(models, viewer, qtbot, tmp_path):
-    import tifffile
-
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()
     for name in ("large", "small"):
@@ -415,6 +416,54 @@ def test_a_folder_is_learnt_from(models, viewer, qtbot, tmp_path):
     wait_for_check(qtbot, widget)
     assert not widget.train_button.isEnabled()
     assert "no images with labels" in widget.form.check_line.text()
+
+
+def test_finished_masks_fill_a_project_and_teach_goes_on(
+    trainer, qtbot, monkeypatch, tmp_path
+):
+    viewer, widget = trainer.viewer, trainer.widget
+    sample = load_sample("crowded")
+    tifffile.imwrite(tmp_path / "c.tif", sample.image[:200, :200])
+    tifffile.imwrite(tmp_path / "c_labels.tif", sample.labels[:200, :200])
+    panel = widget.filling
+    assert panel.button.isEnabled()
+    assert not panel.teach_button.isVisible()
+    widget.form.test_edit.value = tmp_path
+    widget.form.form.set_values({"epochs": 5})
+    monkeypatch.setattr(
+        filling.QInputDialog, "getText", lambda *_, **__: ("my masks", True)
+    )
+    (new,) = [x for x in actions_of(panel) if x.text() == "New project…"]
+    new.trigger()
+    qtbot.waitUntil(panel.teach_button.isVisible, timeout=60_000)
+    assert "in the project my-masks, which has" in widget.message_line.text()
+    assert "It tests on 1 image." in widget.message_line.text()
+    project = Project(tmp_path / "projects" / "my-masks")
+    assert [x.name for x in project.examples] == ["large", "small"]
+    assert [x.source for x in project.tests] == [str(tmp_path)]
+    assert project.note.params.epochs == 5
+    # An image to test on is not learnt from, in whatever way it comes.
+    widget.form.test_edit.value = None
+    widget.form.sources.set_folder(tmp_path)
+    wait_for_check(qtbot, widget)
+    nuclei = project.nuclei
+    offered = [x for x in actions_of(panel) if x.text() == "my-masks"]
+    offered[0].trigger()
+    qtbot.waitUntil(lambda: panel.button.isEnabled(), timeout=60_000)
+    assert widget.message_line.text().startswith("Nothing was added: c is one to test")
+    assert project.nuclei == nuclei
+    click(qtbot, panel.teach_button)
+    (teach,) = viewer.window._qt_window.findChildren(TeachWidget)
+    qtbot.waitUntil(lambda: in_front(teach), timeout=20_000)
+    assert teach.projects.project.folder == project.folder
+    assert "never learnt from" in teach.projects.line.text()
+    assert teach.form.values()["epochs"] == 5
+
+
+def actions_of(panel):
+    """The projects that are offered, as the menu has them when it opens."""
+    panel.button.menu().aboutToShow.emit()
+    return panel.button.menu().actions()
 
 
 def test_layers_that_go_take_their_row_with_them(trainer, qtbot):

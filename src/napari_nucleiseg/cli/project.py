@@ -52,6 +52,11 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         action="store_true",
         help="train nothing: go back to the model before the last one kept",
     )
+    teach.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with a round that was interrupted, on the examples it had",
+    )
     export = add("export", _export, "write a project as one file")
     export.add_argument("file", type=Path, metavar="FILE")
     export.add_argument("--force", action="store_true", help="replace an existing file")
@@ -172,7 +177,7 @@ def _teach(args: argparse.Namespace) -> int:
     params = project.note.params
     monitor = TrainMonitor(params.epochs, params.minutes)
     with monitor.heeding_ctrl_c():
-        outcome = project.teach(keep=args.keep, monitor=monitor)
+        outcome = project.teach(keep=args.keep, resume=args.resume, monitor=monitor)
     print(outcome.verdict.text)
     print(f"The model is {project.model.card.name}")
     return 0 if project.rounds[-1].state == "kept" else 1

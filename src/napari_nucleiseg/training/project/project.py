@@ -152,7 +152,7 @@ class Project(ProjectFolder):
     def prepare(self) -> RunFolder:
         """Begin a round: write the folder of its training; see `training.run`.
 
-        One that still waited is refused.
+        One that still waited is refused, and one that was interrupted discarded.
 
         Raises
         ------
@@ -166,6 +166,7 @@ class Project(ProjectFolder):
             )
         if self.waiting is not None:
             self.back()
+        self.abandon()
         note = self.note
         number = note.highest + 1
         output = self.folder / MODELS / f"{note.name}-{number}"
@@ -200,6 +201,29 @@ class Project(ProjectFolder):
             "waiting", verdict=outcome.verdict, minutes=float(row.get("minutes") or 0)
         )
 
+    @property
+    def interrupted(self) -> RunFolder | None:
+        """The training of a round that was interrupted, and can be resumed."""
+        for one in self.rounds:
+            run = RunFolder(self.folder / MODELS / one.model)
+            if one.state == "training" and run.can_resume and not run.owner:
+                return run
+        return None
+
+    def abandon(self) -> None:
+        """Discard the training of a round that was interrupted."""
+        run = self.interrupted
+        if run is not None:
+            run.discard()
+            self.drop(run.output.name)
+
+    def settle_failed(self, run: RunFolder) -> None:
+        """Leave a round whose training failed to be resumed; forget it if it cannot."""
+        run.release()
+        if not run.can_resume:
+            run.discard()
+            self.drop(run.output.name)
+
     def drop(self, model: str) -> None:
         """Forget a round, given by its `Round.model`, whose training did not end."""
         self._change(
@@ -218,7 +242,7 @@ class Project(ProjectFolder):
     def tidy(self) -> None:
         """Take note of a training that ended when nobody waited for it any more.
 
-        One that did not end, and that no process is at, is forgotten.
+        One that no process is at, and that has not ended its first epoch, is forgotten.
         """
         for one in self.rounds:
             run = RunFolder(self.folder / MODELS / one.model)
@@ -228,13 +252,19 @@ class Project(ProjectFolder):
                 told = self.model_of(one).card.training
                 verdict = Verdict(**told["verdict"]) if "verdict" in told else None
                 minutes = float(told.get("minutes") or 0)
-                self._settle("waiting", verdict=verdict, minutes=minutes)
-            else:
+                self._settle(
+                    "waiting", model=one.model, verdict=verdict, minutes=minutes
+                )
+            elif not run.can_resume:
                 run.discard()
                 self.drop(one.model)
 
     def teach(
-        self, *, keep: bool | None = None, monitor: Monitor | None = None
+        self,
+        *,
+        keep: bool | None = None,
+        resume: bool = False,
+        monitor: Monitor | None = None,
     ) -> TrainOutcome:
         """Train on all examples, in this process, and keep the model if it is better.
 
@@ -242,20 +272,29 @@ class Project(ProjectFolder):
         ----------
         keep : bool, optional
             Whether to keep it; by default, if the verdict is that it is worth keeping.
+        resume : bool
+            Whether to go on with a round that was interrupted, on the examples that
+            there were then.
         monitor : Monitor, optional
             See `training.run.train`.
 
         Returns
         -------
         TrainOutcome
+
+        Raises
+        ------
+        ValueError
+            If there is nothing to learn from, or to resume.
         """
         self.tidy()
-        run = self.prepare()
+        run = self.interrupted if resume else self.prepare()
+        if run is None:
+            raise ValueError(f"No round of {self.note.name} was interrupted.")
         try:
             outcome = execute(run, monitor)
         except BaseException:
-            run.discard()
-            self.drop(run.output.name)
+            self.settle_failed(run)
             raise
         self.finish(outcome)
         if outcome.verdict.worth_keeping if keep is None else keep:

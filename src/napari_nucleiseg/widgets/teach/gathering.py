@@ -18,6 +18,7 @@ from napari_nucleiseg.widgets.teach.frames import frames_of, nuclei_inside
 from napari_nucleiseg.widgets.teach.proposals import Candidate
 from napari_nucleiseg.widgets.teach.work import Target
 from napari_nucleiseg.widgets.train.regions import LayerSource, snapshot
+from napari_nucleiseg.widgets.train.sources import matching
 
 
 def segmented(viewer: ViewerModel) -> list[tuple[Image, Labels]]:
@@ -75,6 +76,37 @@ def note_known(viewer: ViewerModel) -> list[LayerSource]:
                 watch.accept(label)
         sources.append(snapshot(image, labels, choice_of(labels), "by hand", frames))
     return sources
+
+
+def note_test(viewer: ViewerModel) -> LayerSource:
+    """Note what is known on the chosen image, to test on it.
+
+    Of labels that Segment made, that is what was touched, and all in frames; of others,
+    everything.
+
+    Raises
+    ------
+    ValueError
+        If no image is chosen, or it has no labels, or nothing of them is known.
+    """
+    active = viewer.layers.selection.active
+    pairs = [
+        (image, labels)
+        for image, labels in matching(viewer)
+        if active is image or active is labels
+    ]
+    if not pairs:
+        raise ValueError("Choose an image that has labels in the list of layers first.")
+    painted = [pair for pair in pairs if watch_of(pair[1]) is None]
+    if painted:
+        return snapshot(*painted[0], None, "all", None)
+    image, labels = pairs[0]
+    frames = frames_of(viewer, image)
+    if not (_is_edited(labels) or frames is not None):
+        raise ValueError(
+            f"Nobody has accepted or corrected a nucleus of {quoted(image.name)} yet."
+        )
+    return snapshot(image, labels, choice_of(labels), "by hand", frames)
 
 
 def note_targets(viewer: ViewerModel) -> list[Target]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from magicgui.widgets import Container, LineEdit
@@ -16,8 +16,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_nucleiseg.models.registry import DEFAULT_MODEL, models_folder
-from napari_nucleiseg.training.project.notes import NOTE_FILE, model_name
+from napari_nucleiseg.models.registry import DEFAULT_MODEL
+from napari_nucleiseg.training.project.listing import (
+    free_folder,
+    list_projects,
+    projects_folder,
+)
+from napari_nucleiseg.training.project.notes import NOTE_FILE, Example, model_name
 from napari_nucleiseg.training.project.project import Project
 from napari_nucleiseg.training.project.sharing import (
     SUFFIX,
@@ -29,23 +34,13 @@ from napari_nucleiseg.widgets.shared.controls import MessageLine, NarrowBox, exp
 _NEW = "New project"
 
 
-def projects_folder() -> Path:
-    """Return where projects are made, beside the user's models (it need not exist)."""
-    return models_folder().resolve().parent / "projects"
-
-
-def list_projects() -> list[Path]:
-    """Return the projects there, the one that was worked on last first."""
-    found = projects_folder().glob(f"*/{NOTE_FILE}")
-    times = {path.parent: path.stat().st_mtime for path in found}
-    return sorted(times, key=lambda folder: -times[folder])
-
-
 class ProjectBox(QWidget):
     """Chooses a project, and says what is in it."""
 
     #: Another project was chosen, or the chosen one was changed from here.
     changed = Signal()
+    #: It is to test on a folder of images, or on the image that is chosen (None).
+    tested = Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,6 +66,9 @@ class ProjectBox(QWidget):
             ("Take a project from a file…", self._on_import),
             ("Write this project as one file…", self._on_export),
             ("Back to the model before the one in use", self._on_back),
+            ("Test on a folder of images…", self._on_test_folder),
+            ("Test on the chosen image", self._on_test_image),
+            ("Test on held-out nuclei again", self._on_held_out),
         ):
             menu.addAction(text).triggered.connect(self._guarded(act))
         self.more_button.setMenu(menu)
@@ -124,11 +122,7 @@ class ProjectBox(QWidget):
         """
         if self.folder is not None:
             return Project(self.folder)
-        name = model_name(self.name_edit.value)
-        folder, number = projects_folder() / name, 1
-        while folder.exists():
-            number += 1
-            folder = folder.with_name(f"{name}-{number}")
+        folder = free_folder(model_name(self.name_edit.value))
         project = Project.create(folder, base=base)
         self.refresh(folder)
         return project
@@ -160,11 +154,10 @@ class ProjectBox(QWidget):
             self.line.setText(self.why_not() or "Nothing has been taught yet.")
             return
         note, model = project.note, project.model
-        images = len(note.examples)
-        self.line.setText(
-            f"Examples: {project.nuclei} nuclei in {images} "
-            f"image{'' if images == 1 else 's'}. Model: {model.card.name}."
-        )
+        text = f"Examples: {_count(note.examples)}."
+        if note.tests:
+            text += f" Tested on {_count(note.tests)}, never learnt from."
+        self.line.setText(f"{text} Model: {model.card.name}.")
 
     def _on_chosen(self, *_: object) -> None:
         self.tell()
@@ -206,10 +199,7 @@ class ProjectBox(QWidget):
             self, "A project as one file", str(Path.home()), f"Projects (*{SUFFIX})"
         )
         if chosen:
-            folder, number = projects_folder() / Path(chosen).stem, 1
-            while folder.exists():
-                number += 1
-                folder = folder.with_name(f"{Path(chosen).stem}-{number}")
+            folder = free_folder(Path(chosen).stem)
             self.open(import_project(chosen, folder).folder)
 
     def _on_export(self) -> None:
@@ -224,6 +214,23 @@ class ProjectBox(QWidget):
             file = export_project(project, chosen, replace=True)
             self.line.setText(f"Written as {file}.")
 
+    def _on_test_folder(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(
+            self, "Images to test on, with their labels", str(Path.home())
+        )
+        if chosen:
+            self.tested.emit(Path(chosen))
+
+    def _on_test_image(self) -> None:
+        self.tested.emit(None)
+
+    def _on_held_out(self) -> None:
+        project = self.project
+        if project is None:
+            raise ValueError("Choose a project first.")
+        project.remove([one.file for one in project.tests])
+        self.tell()
+
     def _on_back(self) -> None:
         project = self.project
         if project is None:
@@ -231,3 +238,9 @@ class ProjectBox(QWidget):
         project.back()
         self.tell()
         self.changed.emit()
+
+
+def _count(examples: Sequence[Example]) -> str:
+    """Return how many nuclei there are in how many images, in words."""
+    images, nuclei = len(examples), sum(one.nuclei for one in examples)
+    return f"{nuclei} nuclei in {images} image{'' if images == 1 else 's'}"

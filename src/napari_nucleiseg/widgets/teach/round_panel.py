@@ -38,6 +38,9 @@ def told_of(one: Round, taught: Taught | None) -> str:
                 f"Of the {taught.given} nuclei given here it finds {taught.learnt} "
                 f"by itself; before, {taught.knew}."
             )
+        if taught.tested:
+            names = ", ".join(taught.tested)
+            lines.append(f"Nothing was learnt from {names}: the project tests on it.")
     else:
         lines.append("It was trained before this window was opened.")
     return "\n".join(line for line in lines if line)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+import threading
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 
-from napari_nucleiseg.core.monitor import Monitor, duration
+from napari_nucleiseg.core.monitor import Monitor, Progress, duration
 from napari_nucleiseg.core.params import SegmentParams, TrainParams
 from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.models.registry import Model, find_model
@@ -21,6 +24,7 @@ from napari_nucleiseg.widgets.shared.controls import MessageLine, explain, quote
 from napari_nucleiseg.widgets.shared.job_shell import JobShell
 from napari_nucleiseg.widgets.shared.param_form import ParamForm
 from napari_nucleiseg.widgets.teach.comparison import Comparison
+from napari_nucleiseg.widgets.teach.examples import ForeignLabels, add_tests
 from napari_nucleiseg.widgets.teach.frames import (
     add_frame,
     remove_frames,
@@ -31,9 +35,11 @@ from napari_nucleiseg.widgets.teach.gathering import (
     note_images,
     note_known,
     note_targets,
+    note_test,
     segmented,
     told,
 )
+from napari_nucleiseg.widgets.teach.interrupted import InterruptedPanel
 from napari_nucleiseg.widgets.teach.next_panel import NextPanel
 from napari_nucleiseg.widgets.teach.opening import open_image
 from napari_nucleiseg.widgets.teach.projects import ProjectBox
@@ -44,9 +50,10 @@ from napari_nucleiseg.widgets.teach.proposals import (
 )
 from napari_nucleiseg.widgets.teach.questions import may_take_frames
 from napari_nucleiseg.widgets.teach.round_panel import RoundPanel, told_of
-from napari_nucleiseg.widgets.teach.work import Taught, as_published, teach
+from napari_nucleiseg.widgets.teach.work import Lesson, Taught, as_published, teach
 from napari_nucleiseg.widgets.train.closing import main_window
 from napari_nucleiseg.widgets.train.form import LEFT_OUT, folded
+from napari_nucleiseg.widgets.train.questions import ask_about_foreign
 
 if TYPE_CHECKING:
     import napari
@@ -61,6 +68,7 @@ _NOTHING = (
     "Press Next, or segment an image. Accept, correct or draw some nuclei: these are "
     "what the model is taught."
 )
+_INTERRUPTED = "Resume the round that was interrupted, or discard it, first."
 _UNDECIDED = "Keep the new model, or go back to the one before, first."
 
 
@@ -76,10 +84,14 @@ class TeachWidget(JobShell):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer, title=_TITLE, button=_TITLE, tip=_TIP)
         self._taught: Taught | None = None
+        self._again: Callable[[], None] = self.run
+        self._busy = ""  # who else is teaching the project
+        self._given_up = threading.Event()
         self.projects = ProjectBox()
         self.given_line = MessageLine("given_line")
         self.reason_line = MessageLine("reason_line")
         self.comparison = Comparison(self.viewer)
+        self.interrupted = InterruptedPanel()
         self.round = RoundPanel()
         self.next_panel = NextPanel()
         self.form = ParamForm(TrainParams, advanced=False)
@@ -94,6 +106,7 @@ class TeachWidget(JobShell):
                 self.reason_line,
                 self.progress,
                 self.result_line,
+                self.interrupted,
                 self.round,
                 self.next_panel,
                 self.how,
@@ -104,6 +117,9 @@ class TeachWidget(JobShell):
             self.more_form,
         )
         self.projects.changed.connect(self._on_project_changed)
+        self.projects.tested.connect(self.test_on)
+        self.interrupted.resumed.connect(self.resume)
+        self.interrupted.discarded.connect(self.abandon)
         self.round.kept.connect(self.keep)
         self.round.refused.connect(self.back)
         self.round.viewed.connect(self.comparison.view)
@@ -134,6 +150,8 @@ class TeachWidget(JobShell):
             return f"The model is being taught by {owner}."
         if self.is_undecided:
             return _UNDECIDED
+        if project is not None and project.interrupted is not None:
+            return _INTERRUPTED
         return self.projects.why_not() or ("" if given(self.viewer) else _NOTHING)
 
     @property
@@ -146,6 +164,7 @@ class TeachWidget(JobShell):
         """Say what there is to learn from."""
         if self._closed or self.is_busy:
             return
+        self._follow()
         counts = [told(self.viewer, *pair) for pair in given(self.viewer)]
         if counts:
             counts.append(self._time())
@@ -153,6 +172,14 @@ class TeachWidget(JobShell):
         self.given_line.setVisible(bool(counts))
         self.result_line.setVisible(bool(self.result_line.text()))
         self._show_reason()
+
+    def _follow(self) -> None:
+        """Show what has become of a round that another window was at."""
+        project = self.projects.project
+        busy = "" if project is None else project.busy
+        if self._busy and not busy:
+            self._on_project_changed()
+        self._busy = busy
 
     def _time(self) -> str:
         """Say how long a round takes, from the trainings before it."""
@@ -167,7 +194,7 @@ class TeachWidget(JobShell):
     def _on_project_changed(self) -> None:
         """Take up another project where it was left."""
         project = self.projects.project
-        self._taught = None
+        self._taught, self._busy = None, ""
         self.comparison.remove()
         self.next_panel.clear()
         if project is not None:
@@ -185,6 +212,7 @@ class TeachWidget(JobShell):
         """Show what the last round brought, if that is to be decided."""
         project, taught = self.projects.project, self._taught
         waiting = None if project is None else project.waiting
+        self.interrupted.tell(None if project is None else project.interrupted)
         self.round.setVisible(waiting is not None)
         self.next_panel.setVisible(waiting is None)
         if waiting is None:
@@ -194,27 +222,110 @@ class TeachWidget(JobShell):
 
     # ---- teaching ----------------------------------------------------------------
 
-    def run(self) -> None:
-        """Teach the model what was corrected, and compare."""
-        if self.why_not() or self.is_busy or not may_take_frames(self, self.viewer):
+    def run(self, *, sure: bool = False) -> None:
+        """Teach the model what was corrected, and compare.
+
+        Parameters
+        ----------
+        sure : bool
+            Whether what is asked before was answered.
+        """
+        if self.why_not() or self.is_busy:
             return
+        if not (sure or may_take_frames(self, self.viewer)):
+            return
+        self._again = functools.partial(self.run, sure=True)
         try:
             project = self.projects.make(base_used(self.viewer))
-            sources = note_known(self.viewer)
+            self._teach(
+                Lesson(
+                    project,
+                    note_known(self.viewer),
+                    note_targets(self.viewer),
+                    self._params(),
+                    sure=sure,
+                )
+            )
+        except (OSError, ValueError) as e:
+            self._fail(explain(e))
+
+    def resume(self) -> None:
+        """Go on with the round that was interrupted, on the examples it had."""
+        project = self.projects.project
+        if project is not None and not self.is_busy:
             targets = note_targets(self.viewer)
-            params = self._params()
+            self._teach(Lesson(project, [], targets, self._params(), resume=True))
+
+    def abandon(self) -> None:
+        """Discard the round that was interrupted; the examples stay."""
+        project = self.projects.project
+        if project is not None and not self.is_busy:
+            try:
+                project.abandon()
+            except (OSError, ValueError) as e:
+                self._fail(explain(e))
+            self._show_round()
+            self._on_looked()
+
+    def _teach(self, lesson: Lesson) -> None:
+        self._given_up = lesson.given_up
+        self.interrupted.tell(None)
+        images = [image for image, _ in segmented(self.viewer)]
+        work = functools.partial(teach, lesson)
+        self._start(work, self._on_taught, layers=images)
+
+    def _on_run_clicked(self) -> None:
+        """Give up what is trained if the button, which says Cancel then, is pressed.
+
+        If the dock or napari is closed instead, it can be resumed.
+        """
+        if self.is_busy:
+            self._given_up.set()
+        super()._on_run_clicked()
+
+    def test_on(self, folder: Path | None = None, *, sure: bool = False) -> None:
+        """Have the project test on images from now on, and never learn from them.
+
+        Parameters
+        ----------
+        folder : pathlib.Path, optional
+            With images and labels; else it is the image chosen in the list of layers.
+        sure : bool
+            Whether labels are taken that do not seem to be of their image.
+        """
+        if self.is_busy:
+            return
+        try:
+            where = folder or note_test(self.viewer)
+            project = self.projects.make(base_used(self.viewer))
         except (OSError, ValueError) as e:
             self._fail(explain(e))
             return
 
-        def work(monitor: Monitor) -> Taught:
-            return teach(project, sources, targets, params, monitor)
+        def work(monitor: Monitor) -> None:
+            monitor.report(Progress("Reading the images to test on", 0, 0))
+            add_tests(project, where, sure=sure)
 
-        images = [image for image, _ in segmented(self.viewer)]
-        self._start(work, self._on_taught, layers=images)
+        self._again = functools.partial(self.test_on, folder, sure=True)
+        self._start(work, self._on_tests_added, layers=[])
+
+    def _on_tests_added(self, _: None) -> None:
+        self.projects.tell()
+        self._say("The next round is tested on these; nothing is learnt from them.")
+
+    def _on_errored(self, error: Exception) -> None:
+        if isinstance(error, ForeignLabels) and self._current() is not None:
+            self._end()
+            if ask_about_foreign(self, explain(error)):
+                self._again()
+        else:
+            super()._on_errored(error)
 
     def _params(self) -> TrainParams:
-        return TrainParams(**self.form.values(), **self.more_form.values())
+        """Return how to train: as the forms say, else as the project did before."""
+        project = self.projects.project
+        before = TrainParams() if project is None else project.note.params
+        return before.replace(**self.form.values(), **self.more_form.values())
 
     def _on_taught(self, taught: Taught) -> None:
         self._taught = taught
@@ -236,6 +347,7 @@ class TeachWidget(JobShell):
         self.projects.tell()
 
     def _on_ended(self) -> None:
+        self._show_round()
         self._on_looked()
 
     def _say(self, text: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,20 +24,16 @@ from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.models.registry import Model
 from napari_nucleiseg.training.outcome import TrainOutcome
 from napari_nucleiseg.training.process import TrainingProcess
-from napari_nucleiseg.training.project.checking import check_addition, check_examples
-from napari_nucleiseg.training.project.pairs import image_hash
+from napari_nucleiseg.training.project.checking import check_examples
 from napari_nucleiseg.training.project.project import Project
 from napari_nucleiseg.training.run_folder import RunFolder
 from napari_nucleiseg.widgets.segment.run import Found, Run, find_nuclei
 from napari_nucleiseg.widgets.teach.comparison import Compared
-from napari_nucleiseg.widgets.train.regions import LayerSource, read_sources
+from napari_nucleiseg.widgets.teach.examples import add_examples
+from napari_nucleiseg.widgets.train.regions import LayerSource
 
 #: Stages of the training process that pass by too quickly to be read.
 _QUIET = ("Epoch", "Checking")
-
-
-class ForeignLabels(ValueError):
-    """Labels do not seem to be of their image; the text says which."""
 
 
 @dataclass(frozen=True)
@@ -89,16 +86,9 @@ class Taught:
     tested: tuple[str, ...] = ()
 
 
-def teach(
-    project: Project,
-    sources: Sequence[LayerSource],
-    targets: Sequence[Target],
-    params: TrainParams,
-    monitor: Monitor,
-    *,
-    sure: bool = False,
-) -> Taught:
-    """Add examples, train on all there are, and apply the new model.
+@dataclass(frozen=True)
+class Lesson:
+    """What is to be done in a round, noted on the GUI thread.
 
     Parameters
     ----------
@@ -110,10 +100,33 @@ def teach(
         The images to see anew.
     params : TrainParams
         How to train, from now on.
-    monitor : Monitor
-        Told of progress, and asked whether to stop.
     sure : bool
         Whether labels are taken that do not seem to be of their image.
+    resume : bool
+        Whether to go on with the round that was interrupted, and add nothing.
+    given_up : threading.Event
+        Set if what was trained is to be discarded should the round be stopped; else it
+        can be resumed.
+    """
+
+    project: Project
+    sources: Sequence[LayerSource]
+    targets: Sequence[Target]
+    params: TrainParams
+    sure: bool = False
+    resume: bool = False
+    given_up: threading.Event = field(default_factory=threading.Event)
+
+
+def teach(lesson: Lesson, monitor: Monitor) -> Taught:
+    """Add examples, train on all there are, and apply the new model.
+
+    Parameters
+    ----------
+    lesson : Lesson
+        What is to be done.
+    monitor : Monitor
+        Told of progress, and asked whether to stop.
 
     Raises
     ------
@@ -124,11 +137,15 @@ def teach(
     Cancelled
         If the monitor asked for it; the examples stay.
     """
-    monitor.report(Progress("Adding the examples", 0, 0))
-    pairs, tested = add_examples(project, sources, sure=sure)
-    project.set_params(params)
-    check_examples(project)
-    outcome = _train(project, monitor)
+    project, targets = lesson.project, lesson.targets
+    pairs: list[Pair] = []
+    tested: tuple[str, ...] = ()
+    if not lesson.resume:
+        monitor.report(Progress("Adding the examples", 0, 0))
+        pairs, tested = add_examples(project, lesson.sources, sure=lesson.sure)
+        project.set_params(lesson.params)
+        check_examples(project)
+    outcome = _train(lesson, monitor)
     project.finish(outcome)
     model = project.model_of(project.rounds[-1])
     found, compared = [], []
@@ -151,66 +168,16 @@ def teach(
     return Taught(outcome, found, compared, given, learnt, knew, tested)
 
 
-def add_examples(
-    project: Project,
-    sources: Sequence[LayerSource],
-    *,
-    sure: bool = False,
-    test: bool = False,
-) -> tuple[list[Pair], tuple[str, ...]]:
-    """Add what is known on the open images to a project.
-
-    Parameters
-    ----------
-    project : Project
-        Where to.
-    sources : sequence of LayerSource
-        What is known.
-    sure : bool
-        Whether labels are taken that do not seem to be of their image.
-    test : bool
-        Whether they are to test on.
-
-    Returns
-    -------
-    pairs : list of Pair
-        What was added.
-    tested : tuple of str
-        Images that were left out, since the project tests on them.
-
-    Raises
-    ------
-    ForeignLabels
-        If labels do not seem to be of their image; nothing was added.
-    ValueError
-        If one cannot be read, or cannot be learnt from.
-    """
-    pairs, findings = read_sources(sources)
-    tests = set() if test else {one.image for one in project.tests}
-    tested = [pair.name for pair in pairs if image_hash(pair.image) in tests]
-    pairs = [pair for pair in pairs if pair.name not in tested]
-    if tested and not pairs:
-        raise ValueError(
-            f"The project tests on {tested[0]}: nothing is learnt from it. Correct "
-            "nuclei on another image."
-        )
-    findings += check_addition(project, pairs)
-    if wrong := [found.text for found in findings if found.level == "error"]:
-        raise ValueError(" ".join(wrong))
-    foreign = [found.text for found in findings if found.code == "foreign"]
-    if foreign and not sure:
-        raise ForeignLabels(foreign[0])
-    project.add(pairs, sources=[pair.name for pair in pairs], test=test)
-    return pairs, tuple(tested)
-
-
-def _train(project: Project, monitor: Monitor) -> TrainOutcome:
+def _train(lesson: Lesson, monitor: Monitor) -> TrainOutcome:
     """Train in a process of its own, which is ended at once if that is asked for."""
+    project = lesson.project
     run: RunFolder | None = None
     process: TrainingProcess | None = None
     try:
         monitor.report(Progress("Preparing the images", 0, 0))
-        run = project.prepare()
+        run = project.interrupted if lesson.resume else project.prepare()
+        if run is None:
+            raise ValueError("There is no interrupted round to resume any more.")
         check_cancelled(monitor)
         process = TrainingProcess(run)
         outcome = process.wait(_Listener(monitor, process))
@@ -221,8 +188,9 @@ def _train(project: Project, monitor: Monitor) -> TrainOutcome:
         if process is not None:
             process.kill()
         if run is not None:
-            run.discard()
-            project.drop(run.output.name)
+            project.settle_failed(run)
+            if lesson.given_up.is_set():
+                project.abandon()
         if monitor.should_stop():
             raise Cancelled("Stopped before the end, as asked.") from e
         raise

@@ -336,17 +336,23 @@ class TrainForm(QWidget):
 
     def reason(self) -> str:
         """Say why training cannot start, or nothing."""
+        if reason := self.labels_reason():
+            return reason
+        name = self.name_edit.value.strip()
+        if not name:
+            return "Give the new model a name."
+        if is_taken(name):
+            return NameTaken(name).args[0]
+        return ""
+
+    def labels_reason(self) -> str:
+        """Say why nothing can be learnt from what is chosen, or nothing."""
         if not self.has_sources:
             return _NOTHING
         if self.check is None:
             return "The labels are being checked."
         if not self.check.usable:
             return self.check.findings[0].text
-        name = self.name_edit.value.strip()
-        if not name:
-            return "Give the new model a name."
-        if is_taken(name):
-            return NameTaken(name).args[0]
         return ""
 
 

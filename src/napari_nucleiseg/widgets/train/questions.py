@@ -34,19 +34,31 @@ def may_use_unchecked(parent: QWidget, form: TrainForm) -> bool:
     return right
 
 
-def may_go_on(parent: QWidget, form: TrainForm) -> bool:
-    """Ask before time is spent in vain, or before very much of it is spent."""
-    foreign = (
-        [x for x in form.check.findings if x.code == "foreign"] if form.check else []
-    )
-    if foreign and not ask(
+def may_learn(parent: QWidget, form: TrainForm) -> bool:
+    """Ask before anything is learnt from that may be wrong."""
+    return may_use_unchecked(parent, form) and _may_use_foreign(parent, form)
+
+
+def _may_use_foreign(parent: QWidget, form: TrainForm) -> bool:
+    """Ask before labels are learnt from that do not seem to be of their image."""
+    findings = form.check.findings if form.check else ()
+    foreign = [found for found in findings if found.code == "foreign"]
+    return not foreign or ask_about_foreign(parent, foreign[0].text)
+
+
+def ask_about_foreign(parent: QWidget, text: str) -> bool:
+    """Ask whether to use labels that do not seem to be of their image."""
+    return ask(
         parent,
-        "These labels do not seem to be of these images. Train on them?",
-        foreign[0].text,
-        yes="Train all the same",
-        no="Do not train",
-    ):
-        return False
+        "These labels do not seem to be of these images. Use them?",
+        text,
+        yes="Use them all the same",
+        no="Do not use them",
+    )
+
+
+def may_take_long(parent: QWidget, form: TrainForm) -> bool:
+    """Ask before very much time is spent."""
     minutes = form.minutes
     return minutes < LONG or ask(
         parent,

@@ -179,7 +179,7 @@ class SourcesPanel(Container):
         taken = [(r.image, r.labels_layer) for r in self.rows]
         self.pairs.append(row)
         row.reset_choices()
-        for pair in self._matching():
+        for pair in matching(self.viewer):
             if pair not in taken:
                 row.choose(*pair)
                 break
@@ -194,25 +194,6 @@ class SourcesPanel(Container):
         row.native.deleteLater()
         self._on_chosen()
 
-    def _matching(self) -> list[tuple[Image, Labels]]:
-        """Return pairs of layers that belong together, by what made them or by name."""
-        images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
-        found = []
-        for layer in self.viewer.layers:
-            if not (isinstance(layer, Labels) and is_labels(layer)):
-                continue
-            record = layer.metadata.get(layer_tools.RECORD, {})
-            same = [image for image in images if _fits(image, layer)]
-            by_record = [
-                image for image in same if image.unique_id == record.get("image_id")
-            ]
-            by_name = [image for image in same if image.name in layer.name]
-            for choice in (by_record, by_name, same):
-                if choice:
-                    found.append((choice[0], layer))
-                    break
-        return found
-
     def reset_choices(self, *_: object) -> None:
         """Offer the layers there are now; pairs that evidently belong are proposed."""
         layers = set(self.viewer.layers)
@@ -225,7 +206,7 @@ class SourcesPanel(Container):
         fresh = layers - self._offered
         self._offered = layers
         if fresh and not self.rows:
-            for _ in self._matching()[:MOST_PROPOSED]:
+            for _ in matching(self.viewer)[:MOST_PROPOSED]:
                 self.add_row()
 
     # ---- what is painted while the widget is open --------------------------------
@@ -345,6 +326,26 @@ class SourcesPanel(Container):
     def used_labels(self) -> list[Labels]:
         """Return the labels layers in use."""
         return [row.labels_layer for row in self.rows if row.labels_layer is not None]
+
+
+def matching(viewer: ViewerModel) -> list[tuple[Image, Labels]]:
+    """Return pairs of layers that belong together, by what made them or by name."""
+    images = [layer for layer in viewer.layers if isinstance(layer, Image)]
+    found = []
+    for layer in viewer.layers:
+        if not (isinstance(layer, Labels) and is_labels(layer)):
+            continue
+        record = layer.metadata.get(layer_tools.RECORD, {})
+        same = [image for image in images if _fits(image, layer)]
+        by_record = [
+            image for image in same if image.unique_id == record.get("image_id")
+        ]
+        by_name = [image for image in same if image.name in layer.name]
+        for choice in (by_record, by_name, same):
+            if choice:
+                found.append((choice[0], layer))
+                break
+    return found
 
 
 def _small_button(tip: str) -> PushButton:

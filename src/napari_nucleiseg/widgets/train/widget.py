@@ -23,10 +23,11 @@ from napari_nucleiseg.widgets.shared.controls import (
 from napari_nucleiseg.widgets.shared.docks import bring_forward, main_window
 from napari_nucleiseg.widgets.shared.leaving import Leaving
 from napari_nucleiseg.widgets.train.closing import CloseGuard
+from napari_nucleiseg.widgets.train.filling import FillPanel
 from napari_nucleiseg.widgets.train.form import TrainForm, folded
 from napari_nucleiseg.widgets.train.models_panel import ModelsPanel
 from napari_nucleiseg.widgets.train.preparing import prepare_run
-from napari_nucleiseg.widgets.train.questions import may_go_on, may_use_unchecked
+from napari_nucleiseg.widgets.train.questions import may_learn, may_take_long
 from napari_nucleiseg.widgets.train.run import TrainRun
 from napari_nucleiseg.widgets.train.view import (
     Curves,
@@ -84,6 +85,7 @@ class TrainWidget(Shell):
         self.segment_button.setToolTip(
             "Open the Segment widget with the new model chosen."
         )
+        self.filling = FillPanel(self, self.form)
         self.waiting = WaitingPanel()
         self.curves = Curves()
         self.picture = Picture()
@@ -106,6 +108,7 @@ class TrainWidget(Shell):
             (
                 self.form,
                 buttons,
+                self.filling,
                 self.progress,
                 self.message_line,
                 self.segment_button,
@@ -132,6 +135,7 @@ class TrainWidget(Shell):
         self.stop_button.clicked.connect(self.stop)
         self.cancel_button.clicked.connect(self.cancel)
         self.segment_button.clicked.connect(self.segment_with_it)
+        self.filling.said.connect(self._say)
         self.waiting.resumed.connect(self.resume)
         self.waiting.settled.connect(self._on_settled)
         self.waiting.ended.connect(self._on_models_changed)
@@ -174,6 +178,7 @@ class TrainWidget(Shell):
         self.train_button.setVisible(not training)
         self.train_button.setEnabled(not reason)
         self.train_button.setToolTip(reason or _TRAIN_TIP)
+        self.filling.refresh()
         self.stop_button.setVisible(training)
         self.cancel_button.setVisible(training)
         self.form.setEnabled(not training)
@@ -193,7 +198,7 @@ class TrainWidget(Shell):
         """Start the training that the form asks for."""
         if self.is_training or self._reason():
             return
-        if not (may_use_unchecked(self, self.form) and may_go_on(self, self.form)):
+        if not (may_learn(self, self.form) and may_take_long(self, self.form)):
             return
         plan = self.form.plan()
         self._rows = []
@@ -213,6 +218,7 @@ class TrainWidget(Shell):
     def _start(self, prepare: Callable[[Monitor], RunFolder]) -> None:
         self.message_line.hide()
         self._offer("")
+        self.filling.offer(None)
         self.verdict.hide()
         self.curves.show_rows(self._rows)
         self.curves.setVisible(bool(self._rows))
