@@ -84,7 +84,28 @@ def measure_diameter(nucleus: np.ndarray, size: np.ndarray) -> float | None:
     if int(there.sum()) < ENOUGH:
         return None
     weight = ((nucleus[there].astype(np.float64) - SURE) / (1 - SURE)) ** 2
-    said = decode_size(size[there])
-    order = np.argsort(said)
-    running = np.cumsum((weight / said**2)[order])
-    return float(said[order][np.searchsorted(running, running[-1] / 2)])
+    said, where = np.unique(size[there], return_inverse=True)
+    share = np.bincount(where, weight) / decode_size(said) ** 2
+    return float(decode_size(_middle(said, share)))
+
+
+#: A quantised network says sizes in steps of at most twice this.
+_HALF_STEP = 0.02
+
+
+def _middle(values: np.ndarray, weights: np.ndarray) -> float:
+    """Return the weighted median of increasing values, which may come in steps.
+
+    What lies between two steps was rounded to one of them: each value's weight is spread
+    evenly over what was rounded to it, as for grouped data.
+    """
+    half = np.minimum(np.diff(values) / 2, _HALF_STEP)
+    if not len(half):
+        return float(values[0])
+    low = values - np.concatenate([half[:1], half])
+    high = values + np.concatenate([half, half[-1:]])
+    up_to = np.cumsum(weights)
+    index = int(np.searchsorted(up_to, up_to[-1] / 2))
+    before = up_to[index] - weights[index]
+    part = (up_to[-1] / 2 - before) / weights[index]
+    return float(low[index] + part * (high[index] - low[index]))
