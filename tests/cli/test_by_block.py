@@ -74,7 +74,7 @@ def test_the_labels_are_those_of_a_run_in_memory(path, tmp_path, whole):
     for name in ("label", "area", "centroid_y", "centroid_x", "confidence"):
         np.testing.assert_allclose(table[name], wanted[name], rtol=1e-6)
     recipe = read_recipe(tmp_path / "out.recipe.json")
-    assert recipe == SavedRecipe.of("nuclei")
+    assert recipe == SavedRecipe.of("nuclei").on_engine()
     again = run("segment", path, "--output", out)
     assert again.status == 1
     assert "is there already" in again.err

@@ -23,19 +23,24 @@ FLOORS = {"kidney.jpg": 0.4, "tonsil.jpg": 0.2, "breast.jpg": 0.55, "u2os.png": 
 BACKGROUND = sorted((DATA / "background").glob("*.jpg"))
 
 
+@pytest.mark.parametrize("engine", ["float32", "int8"])
 @pytest.mark.parametrize("name", FLOORS)
-def test_it_finds_the_nuclei_of_tissue_and_of_cells(name):
+def test_it_finds_the_nuclei_of_tissue_and_of_cells(name, engine):
     path = DATA / "kinds" / name
     image = np.asarray(Image.open(path))
     truth = np.asarray(Image.open(path.with_name(f"{path.stem}_labels.png")))
-    found = segment(image).labels
+    found = segment(image, engine=engine).labels
     assert (
         score_image(truth.astype(np.int32), found).average_precision() >= FLOORS[name]
     )
 
 
-def test_it_finds_next_to_nothing_where_there_is_no_nucleus():
+@pytest.mark.parametrize("engine", ["float32", "int8"])
+def test_it_finds_next_to_nothing_where_there_is_no_nucleus(engine):
     assert len(BACKGROUND) == 14
-    counts = [segment(np.asarray(Image.open(path))).count for path in BACKGROUND]
+    counts = [
+        segment(np.asarray(Image.open(path)), engine=engine).count
+        for path in BACKGROUND
+    ]
     found = dict(zip((path.stem for path in BACKGROUND), counts, strict=True))
     assert sum(counts) <= 10, found

@@ -168,7 +168,8 @@ def test_a_two_class_model_segments_like_any_other(monkeypatch):
 def test_a_lack_of_memory_is_said_and_passes():
     predictor = LitePredictor(find_model())
     wanted = predictor.predict(tile_of(4, 64, 64))
-    real = predictor._interpreter
+    network = predictor._network
+    real = network._lite
 
     class Short:
         def __getattr__(self, name):
@@ -177,10 +178,10 @@ def test_a_lack_of_memory_is_said_and_passes():
         def allocate_tensors(self):
             raise RuntimeError
 
-    predictor._interpreter = Short()
+    network._lite = Short()
     with pytest.raises(MemoryError, match=r"for a tile of \(96, 128\) pixels"):
         predictor.predict(tile_of(5))
-    predictor._interpreter = real
+    network._lite = real
     assert np.array_equal(predictor.predict(tile_of(4, 64, 64)), wanted)
 
 

@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 from napari_nucleiseg.core.segment.instances import InstanceSettings
 from napari_nucleiseg.core.segment.predictor import NetworkSpec
 from napari_nucleiseg.widgets.segment import forecast_line
-from napari_nucleiseg.widgets.segment import widget as segment_widget
+from napari_nucleiseg.widgets.segment import run as segment_run
 from napari_nucleiseg.widgets.shared import job_shell
 
 
@@ -64,7 +64,7 @@ def slow(monkeypatch):
     predictor = SlowPredictor()
     # Its tiles are counted: none of them is to be for a forecast.
     monkeypatch.setattr(forecast_line, "LEAST_PIXELS", 10**12)
-    monkeypatch.setattr(segment_widget, "load_model", lambda *_: predictor)
+    monkeypatch.setattr(segment_run, "load_model", lambda *_: predictor)
     return predictor
 
 

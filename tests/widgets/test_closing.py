@@ -7,7 +7,7 @@ import sys, time
 import napari, numpy as np
 from qtpy.QtCore import QTimer
 from napari_nucleiseg.core.segment.predictor import NetworkSpec
-from napari_nucleiseg.widgets.segment import widget as segment_widget
+from napari_nucleiseg.widgets.segment import run as segment_run
 
 class Slow:
     spec = NetworkSpec(
@@ -20,7 +20,7 @@ class Slow:
         return np.repeat(tiles[..., :1], 3, axis=-1)
 
 slow = Slow()
-segment_widget.load_model = lambda *_: slow
+segment_run.load_model = lambda *_: slow
 viewer = napari.Viewer()
 viewer.add_image(np.random.default_rng(0).random((2000, 2000), np.float32))
 _, widget = viewer.window.add_plugin_dock_widget("napari-nucleiseg", "Segment nuclei")

@@ -182,7 +182,7 @@ def test_accepting_is_kept_and_taken_back(result, qtbot):
 
 def test_splitting_by_the_maps(docked, qtbot, monkeypatch):
     """Two nuclei that the separation chosen takes for one."""
-    from napari_nucleiseg.widgets.segment import widget as segment_widget
+    from napari_nucleiseg.widgets.segment import run as segment_run
 
     from .conftest import SlowPredictor
 
@@ -192,7 +192,7 @@ def test_splitting_by_the_maps(docked, qtbot, monkeypatch):
             return np.concatenate([(bright > 0.3) * 1.0, bright, 0 * bright], -1)
 
     predictor = Touching(0)
-    monkeypatch.setattr(segment_widget, "load_model", lambda *_: predictor)
+    monkeypatch.setattr(segment_run, "load_model", lambda *_: predictor)
     viewer, widget = docked.viewer, docked.widget
     y, x = np.mgrid[:80, :100]
     left, right = np.hypot(y - 40, x - 40), np.hypot(y - 40, x - 60)

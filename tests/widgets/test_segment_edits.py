@@ -6,6 +6,7 @@ from napari.layers import Labels
 
 from napari_nucleiseg.core.segment.result import Segmentation
 from napari_nucleiseg.widgets.segment import run as runs
+from napari_nucleiseg.widgets.segment import run as segment_run
 from napari_nucleiseg.widgets.segment import widget as segment_widget
 
 from .conftest import press, result_layers, squares, wait_until_done
@@ -378,7 +379,7 @@ def test_long_texts_stay_in_the_form(docked, qtbot, slow, monkeypatch, told):
     def broken(*_):
         raise OSError(30, "Read-only file system", f"/home/me/{'folder' * 20}/m.tflite")
 
-    monkeypatch.setattr(segment_widget, "load_model", broken)
+    monkeypatch.setattr(segment_run, "load_model", broken)
     width = widget.widget().minimumSizeHint().width()
     viewer.add_image(squares((60, 60)), name="a very long name " * 8)
     press(qtbot, widget)

@@ -261,12 +261,12 @@ def test_multiscale_uses_full_resolution(docked, qtbot, slow):
 
 
 def test_an_error_is_told_and_the_form_goes_on(docked, qtbot, monkeypatch, told):
-    from napari_nucleiseg.widgets.segment import widget as segment_widget
+    from napari_nucleiseg.widgets.segment import run as segment_run
 
     def broken(*_):
         raise RuntimeError("the model has gone")
 
-    monkeypatch.setattr(segment_widget, "load_model", broken)
+    monkeypatch.setattr(segment_run, "load_model", broken)
     docked.viewer.add_image(squares((60, 60)), name="a")
     press(qtbot, docked.widget)
     wait_until_done(qtbot, docked.widget)

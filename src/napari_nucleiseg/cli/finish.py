@@ -93,7 +93,7 @@ def segment_to_zarr(args: argparse.Namespace, recipe: SavedRecipe) -> int:
                     plan = segment_blocks(
                         image,
                         args.output,
-                        load_model(str(recipe.model)),
+                        load_model(str(recipe.model), recipe.segment.engine),
                         share=args.blocks or (1, 1),
                         **how,
                     )

@@ -173,7 +173,7 @@ def _segment(args: argparse.Namespace) -> int:
     recipe = _recipe(args)
     assert recipe.model is not None
     with quiet_start():
-        load_model(recipe.model)
+        load_model(recipe.model, recipe.segment.engine)
     if args.output.suffix == ".zarr" or image_of(args.output) is not None:
         if recipe.measure is not None:
             complain("--measure is not for an --output that ends in .zarr")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Optional
 
 from pydantic import ConfigDict, Field, create_model
@@ -110,12 +110,16 @@ else:
     _Thresholds = as_asked(InstanceSettings, _Sized, leave_out=("speck",))
 
 
+#: What a network may run on, and in which arithmetic.
+Engine = Literal["auto", "float32", "int8", "gpu"]
+
+
 class SegmentParams(_Thresholds):
     """How to segment an image.
 
-    Its parameters are the diameter, the thresholds of `InstanceSettings` and whether
-    to be accurate. None means that the value is measured (diameter) or the model's own
-    (the thresholds in its card).
+    Its parameters are the diameter, the thresholds of `InstanceSettings`, whether to be
+    accurate, and what the network runs on. None means that the value is measured
+    (diameter) or the model's own (the thresholds in its card).
     """
 
     if TYPE_CHECKING:
@@ -124,6 +128,34 @@ class SegmentParams(_Thresholds):
     accurate: bool = parameter(False, "Accurate", advanced=True)
     """Test-time augmentation: run the network on the image flipped four ways and
     average. Two to three times as slow, and a little more accurate."""
+
+    engine: Engine = parameter("auto", "Engine", advanced=True)
+    """What the network runs on: the processor with numbers of 32 bits (float32) or of 8
+    (int8, up to three times as fast on newer processors, where the model has it), or
+    the graphics card (gpu). Auto times float32 and int8 once on this computer and takes
+    the faster one."""
+
+
+#: The parameters that need another run of the network; others only need its maps.
+NEEDS_RUN = ("diameter", "accurate", "engine")
+
+
+def needs_run(made: Mapping[str, Any], asked: SegmentParams) -> list[str]:
+    """Return which of `NEEDS_RUN` are not as they were.
+
+    Parameters
+    ----------
+    made : mapping of str to value
+        The parameters that maps were made with.
+    asked : SegmentParams
+        Those asked for now; an engine of "auto" is content with any.
+    """
+    return [
+        name
+        for name in NEEDS_RUN
+        if made.get(name) != getattr(asked, name)
+        and (name, getattr(asked, name)) != ("engine", "auto")
+    ]
 
 
 #: What intensities are measured in beside the nucleus itself.

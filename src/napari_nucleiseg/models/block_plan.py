@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from napari_nucleiseg.core.monitor import Monitor, check_cancelled
-from napari_nucleiseg.core.params import InstanceSettings, SegmentParams
+from napari_nucleiseg.core.params import InstanceSettings, SegmentParams, needs_run
 from napari_nucleiseg.core.record import JsonTable, Record
 from napari_nucleiseg.core.segment.blocks.grid import (
     BLOCK,
@@ -120,10 +120,7 @@ class BlockPlan(Record):
 
     def needs_network(self, params: SegmentParams) -> bool:
         """Return whether other maps are needed for what is asked for now."""
-        return any(
-            self.params[name] != getattr(params, name)
-            for name in ("diameter", "accurate")
-        )
+        return bool(needs_run(self.params, params))
 
     def with_thresholds(
         self, params: SegmentParams, model: InstanceSettings

@@ -45,7 +45,7 @@ from napari_nucleiseg.io.label_zarr import (
 )
 from napari_nucleiseg.io.lazy_images import LazyImage
 from napari_nucleiseg.models.block_plan import BlockPlan, hash_image, hash_pixels
-from napari_nucleiseg.models.predictor import LitePredictor
+from napari_nucleiseg.models.predictor import LitePredictor, load_model
 from napari_nucleiseg.models.recipe import SavedRecipe
 
 #: So many blocks are done at once at most: while the network runs for one, which it
@@ -126,7 +126,13 @@ def segment_blocks(
     files = BlockFiles(result)
     reading = read_as(image.data.shape, axes or image.axes, channel)
     planes = LazyPlanes(image.data, reading)
+    before = files.read_plan()
+    plan = None if before is None else BlockPlan.from_json(before)
+    if plan is not None and params.engine == "auto":
+        # All computers that share in it must run it in the same way.
+        predictor = _running_as(predictor, plan)
     runner = Runner(predictor, monitor, planes, flips=params.accurate)
+    params = params.replace(engine=predictor.spec.engine)
     label_axes = "".join(
         letter
         for letter in reading.axes
@@ -141,8 +147,6 @@ def segment_blocks(
         "params": params.model_dump(),
         "block": block or BLOCK,
     }
-    before = files.read_plan()
-    plan = None if before is None else BlockPlan.from_json(before)
     # What is in the file need not be looked at if it has not been written to.
     if plan is not None and image.state and plan.state == image.state:
         alike["image"] = plan.image
@@ -183,13 +187,19 @@ def segment_blocks(
             },
             pixel=dict(image.scale),
             units=dict(image.units),
-            warnings=list(warn_of(reading, runner.contrasts, scale, wanted, diameter)),
+            warnings=[
+                *warn_of(reading, runner.contrasts, scale, wanted, diameter),
+                *filter(None, [spec.note]),
+            ],
             recipe=SavedRecipe.of_model(
                 predictor.model, axes=axes, channel=channel, segment=params
             ).model_dump(),
         )
         # Of shares that begin at once, all go by the plan of the first one.
         plan = BlockPlan.from_json(files.begin(plan.model_dump_json()))
+        if _running_as(predictor, plan) is not predictor:
+            predictor = _running_as(predictor, plan)
+            runner = Runner(predictor, monitor, planes, flips=params.accurate)
     todo = [
         plane * len(plan.windows) + block
         for plane in range(plan.planes)
@@ -210,6 +220,14 @@ def segment_blocks(
     )
     blocks.do(mine)
     return plan
+
+
+def _running_as(predictor: LitePredictor, plan: BlockPlan) -> LitePredictor:
+    """Return the same model, on the engine of a plan."""
+    engine = plan.params.get("engine", "float32")
+    if predictor.spec.engine == engine:
+        return predictor
+    return load_model(predictor.model.folder, engine, threads=predictor.threads)
 
 
 class _Blocks:

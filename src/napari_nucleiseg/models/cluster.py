@@ -267,7 +267,7 @@ def _do_share(
         return segment_blocks(
             image,
             result,
-            load_model(model, threads=threads),
+            load_model(model, how["params"].engine, threads=threads),
             share=share,
             monitor=monitor,
             **how,

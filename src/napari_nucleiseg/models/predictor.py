@@ -5,12 +5,27 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from napari_nucleiseg.core.params import Engine
 from napari_nucleiseg.core.segment.instances import MAPS
-from napari_nucleiseg.models.registry import DEFAULT_MODEL, RUN_FILE, Model, find_model
+from napari_nucleiseg.models.engines import (
+    Network,
+    ProcessorNetwork,
+    choose_engine,
+    choose_on_processor,
+)
+from napari_nucleiseg.models.graphics import GraphicsNetwork, check_graphics
+from napari_nucleiseg.models.registry import (
+    DEFAULT_MODEL,
+    INT8_FILE,
+    RUN_FILE,
+    Model,
+    find_model,
+)
 
 
 def complete_maps(maps: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -69,34 +84,42 @@ class LitePredictor:
     ----------
     model : Model
         Which one.
+    engine : str
+        What to run it on; see `core.params.SegmentParams`. If the graphics card cannot
+        be used, the processor is, and the note of `spec` says why.
     threads : int, optional
         Processor threads to use; all there are if not given.
 
     Attributes
     ----------
     spec : NetworkSpec
-        From the model's card and its architecture.
+        From the model's card and its architecture, with the engine that it runs on.
     threads : int
         Processor threads that it uses.
     """
 
-    def __init__(self, model: Model, *, threads: int | None = None) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
+    def __init__(
+        self, model: Model, engine: Engine = "auto", *, threads: int | None = None
+    ) -> None:
         card = model.card
-        self.model, self.spec = model, card.spec
+        engine, note = choose_engine(model, engine), ""
+        if engine == "gpu" and (problem := check_graphics(model)):
+            engine, note = choose_on_processor(model), problem
+        self.model = model
+        self.spec = replace(card.spec, engine=engine, note=note)
         self.threads = threads or os.cpu_count() or 1
-        self._interpreter = Interpreter(
-            str(model.folder / RUN_FILE), num_threads=self.threads
-        )
-        # Now, so that loading is over when this returns; at a size that every network
-        # can halve, which the one pixel that the file says is not.
-        self._shape: tuple[int, ...] = (1, card.multiple, card.multiple, card.channels)
-        self._interpreter.resize_tensor_input(
-            self._interpreter.get_input_details()[0]["index"], self._shape
-        )
-        self._interpreter.allocate_tensors()
-        # An interpreter holds one picture at a time: callers take turns.
+        self._network: Network
+        if engine == "gpu":
+            self._network = GraphicsNetwork(model.folder / RUN_FILE)
+        else:
+            # Now, so that loading is over when this returns; at a size that every
+            # network can halve, which the one pixel that the file says is not.
+            self._network = ProcessorNetwork(
+                model.folder / (INT8_FILE if engine == "int8" else RUN_FILE),
+                (1, card.multiple, card.multiple, card.channels),
+                self.threads,
+            )
+        # A network holds one picture at a time: callers take turns.
         self._lock = threading.Lock()
 
     def predict(self, tiles: np.ndarray) -> np.ndarray:
@@ -120,7 +143,9 @@ class LitePredictor:
         """
         with self._lock:
             try:
-                return complete_maps(self._run(tiles), self.spec.maps)
+                out = [self._network.run(tile[None]) for tile in tiles]
+                maps = out[0] if len(out) == 1 else np.concatenate(out)
+                return complete_maps(maps, self.spec.maps)
             except RuntimeError as e:
                 if str(e):
                     raise
@@ -128,33 +153,20 @@ class LitePredictor:
                 text = f"the network gets none for a tile of {tiles.shape[1:3]} pixels"
                 raise MemoryError(text) from e
 
-    def _run(self, tiles: np.ndarray) -> np.ndarray:
-        source = self._interpreter.get_input_details()[0]["index"]
-        shape = (1, *tiles.shape[1:4])
-        if shape != self._shape:
-            self._shape = ()  # as long as it is not known to have succeeded
-            self._interpreter.resize_tensor_input(source, shape)
-            self._interpreter.allocate_tensors()
-            self._shape = shape
-        target = self._interpreter.get_output_details()[0]["index"]
-        out = []
-        for tile in tiles:
-            self._interpreter.set_tensor(source, tile[None])
-            self._interpreter.invoke()
-            out.append(self._interpreter.get_tensor(target))
-        return out[0] if len(out) == 1 else np.concatenate(out)
-
 
 #: Models kept in memory at most, for each may take hundreds of megabytes at work; those
 #: used last.
 MOST_LOADED = 3
 
-_loaded: dict[Path, LitePredictor] = {}
+_loaded: dict[tuple[Path, Engine], LitePredictor] = {}
 _loading = threading.Lock()
 
 
 def load_model(
-    model: str | os.PathLike[str] = DEFAULT_MODEL, *, threads: int | None = None
+    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    engine: Engine = "auto",
+    *,
+    threads: int | None = None,
 ) -> LitePredictor:
     """Load a model, or return the one that is already loaded.
 
@@ -162,6 +174,8 @@ def load_model(
     ----------
     model : str or path
         Name or folder; see `registry.find_model`.
+    engine : str
+        See `core.params.SegmentParams`.
     threads : int, optional
         See `LitePredictor`; one that is loaded keeps those that it has.
 
@@ -172,15 +186,16 @@ def load_model(
     Raises
     ------
     ValueError
-        If there is no such model, or it is damaged.
+        If there is no such model, it is damaged, or it has no network for the engine.
     """
     found = find_model(model)
     with _loading:
-        predictor = _loaded.pop(found.folder, None)
+        key = found.folder, choose_engine(found, engine)
+        predictor = _loaded.pop(key, None)
         # The card holds the files' hashes too: any change reloads it.
         if predictor is None or predictor.model.card != found.card:
-            predictor = LitePredictor(found, threads=threads)
-        _loaded[found.folder] = predictor
-        for folder in list(_loaded)[:-MOST_LOADED]:
-            del _loaded[folder]
+            predictor = LitePredictor(found, key[1], threads=threads)
+        _loaded[key] = predictor
+        for old in list(_loaded)[:-MOST_LOADED]:
+            del _loaded[old]
         return predictor

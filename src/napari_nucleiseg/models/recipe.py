@@ -19,6 +19,7 @@ from napari_nucleiseg.core.params import (
 from napari_nucleiseg.core.record import Record
 from napari_nucleiseg.core.segment.result import Segmentation
 from napari_nucleiseg.io.atomic import write_whole
+from napari_nucleiseg.models.engines import choose_engine
 from napari_nucleiseg.models.registry import (
     RUN_FILE,
     Model,
@@ -124,6 +125,13 @@ class SavedRecipe(Record):
                 f"The recipe was made with another model called {self.model}: its "
                 "network has changed since, and so would the labels."
             )
+
+    def on_engine(self) -> Self:
+        """Return the recipe with the engine that "auto" is on this computer."""
+        if self.model is None:
+            return self
+        engine = choose_engine(find_model(self.model), self.segment.engine)
+        return self.replace(segment=self.segment.replace(engine=engine))
 
     def write(self, path: Path) -> None:
         """Write the recipe as JSON.

@@ -29,6 +29,9 @@ DEFAULT_MODEL = "nuclei"
 #: The network to run, and the one to train further.
 RUN_FILE, TRAIN_FILE = "network.tflite", "network.keras"
 
+#: The network to run with numbers of 8 bits, where there is one.
+INT8_FILE = "network_int8.tflite"
+
 #: Folder in a model's folder: curves, pictures and tables of its training.
 REPORT_FOLDER = "report"
 

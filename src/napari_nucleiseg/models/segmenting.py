@@ -82,7 +82,7 @@ def segment(
         )
     return pipeline.segment(
         image,
-        load_model(model),
+        load_model(model, wanted.engine),
         params=wanted,
         axes=axes,
         channel=channel,

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import io
 import tempfile
+import warnings
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -79,6 +81,24 @@ def _fold_scale(
     norm.set_weights([w.astype(np.float32) for w in (gamma, beta, mean, variance)])
 
 
+def _converter(network: keras.Model) -> Any:
+    """Return TensorFlow's converter to LiteRT, for tiles of any size."""
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            "Exporting a network to run needs Keras on TensorFlow; it runs on "
+            f"{keras.backend.backend()}. Load the saved network there and export it."
+        )
+    import tensorflow as tf
+
+    shape = (1, None, None, network.input_shape[-1])
+    call = tf.function(lambda image: network(image, training=False), autograph=False)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [call.get_concrete_function(tf.TensorSpec(shape, tf.float32))]
+    )
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    return converter
+
+
 def to_lite(network: keras.Model) -> bytes:
     """Convert a network to a LiteRT model, with weights in half precision.
 
@@ -97,21 +117,50 @@ def to_lite(network: keras.Model) -> bytes:
     RuntimeError
         If Keras runs on another backend than TensorFlow.
     """
-    if keras.backend.backend() != "tensorflow":
-        raise RuntimeError(
-            "Exporting a network to run needs Keras on TensorFlow; it runs on "
-            f"{keras.backend.backend()}. Load the saved network there and export it."
-        )
     import tensorflow as tf
 
-    shape = (1, None, None, network.input_shape[-1])
-    call = tf.function(lambda image: network(image, training=False), autograph=False)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [call.get_concrete_function(tf.TensorSpec(shape, tf.float32))]
-    )
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter = _converter(network)
     converter.target_spec.supported_types = [tf.float16]
     return bytes(converter.convert())
+
+
+def to_int8(network: keras.Model, tiles: np.ndarray) -> bytes:
+    """Convert a network to a LiteRT model that computes with integers of 8 bits.
+
+    Weights are quantised by channel, and what is between the layers by the range that
+    it has on the tiles [1]_.
+
+    Parameters
+    ----------
+    network : keras.Model
+        ``(n, y, x, c)`` to ``(n, y, x, maps)``; works on tiles of any size.
+    tiles : numpy.ndarray
+        ``(n, y, x, c)`` float32 in 0-1: what it is to see, of every kind.
+
+    Returns
+    -------
+    bytes
+        Content of a ``.tflite`` file. It takes and gives float32.
+
+    Raises
+    ------
+    RuntimeError
+        If Keras runs on another backend than TensorFlow.
+
+    References
+    ----------
+    .. [1] B. Jacob et al., "Quantization and Training of Neural Networks for Efficient
+       Integer-Arithmetic-Only Inference", CVPR 2018.
+    """
+    import tensorflow as tf
+
+    converter = _converter(network)
+    converter.representative_dataset = lambda: ([tile[None]] for tile in tiles)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    with warnings.catch_warnings():
+        # It is said of every network that takes and gives float32.
+        warnings.filterwarnings("ignore", "Statistics for quantized inputs")
+        return bytes(converter.convert())
 
 
 def to_keras_file(network: keras.Model) -> bytes:

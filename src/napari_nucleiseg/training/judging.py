@@ -75,7 +75,7 @@ def judge(
     older: Predictor | None = None
     name = base.card.name if base else DEFAULT_MODEL
     if test or training.first is None:
-        older = load_model(base.folder if base else DEFAULT_MODEL)
+        older = load_model(base.folder if base else DEFAULT_MODEL, "float32")
         before = score_crops(crops, older)
     else:
         before = training.first
@@ -89,7 +89,7 @@ def judge(
     if base is None or verdict.unchanged:
         return verdict
     packaged = _packaged_crops()
-    older = older or load_model(base.folder)
+    older = older or load_model(base.folder, "float32")
     scores = [
         score_of(sum_of(score_crops(packaged, predictor)))
         for predictor in (older, training.predictor)

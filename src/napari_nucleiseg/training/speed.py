@@ -7,10 +7,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.io.atomic import write_whole
+from napari_nucleiseg.io.cache import cache_folder
 from napari_nucleiseg.networks.architectures import ARCHITECTURES
 
 #: Checking after an epoch takes about as long as training on so many pixels, where it
@@ -48,9 +47,7 @@ class Speed:
 
 def _memory() -> Path:
     """Return the file of what is remembered."""
-    folder = os.environ.get("NUCLEISEG_CACHE")
-    folder = folder or platformdirs.user_cache_dir("napari-nucleiseg", False)
-    return Path(folder) / "speed.json"
+    return cache_folder() / "speed.json"
 
 
 def _remembered() -> dict[str, list[float]]:

@@ -86,7 +86,7 @@ def measure_diameter(nucleus: np.ndarray, size: np.ndarray) -> float | None:
     weight = ((nucleus[there].astype(np.float64) - SURE) / (1 - SURE)) ** 2
     said, where = np.unique(size[there], return_inverse=True)
     share = np.bincount(where, weight) / decode_size(said) ** 2
-    return float(decode_size(_middle(said, share)))
+    return float(decode_size(np.asarray(_middle(said, share))))
 
 
 #: A quantised network says sizes in steps of at most twice this.
@@ -96,8 +96,8 @@ _HALF_STEP = 0.02
 def _middle(values: np.ndarray, weights: np.ndarray) -> float:
     """Return the weighted median of increasing values, which may come in steps.
 
-    What lies between two steps was rounded to one of them: each value's weight is spread
-    evenly over what was rounded to it, as for grouped data.
+    What lies between two steps was rounded to one of them: each value's weight is
+    spread evenly over what was rounded to it, as for grouped data.
     """
     half = np.minimum(np.diff(values) / 2, _HALF_STEP)
     if not len(half):

@@ -93,10 +93,11 @@ def segment(
         flooded=flooded,
     )
     warnings = warn_of(reading, runner.contrasts, scale, wanted, diameter)
+    warnings += (spec.note,) * bool(spec.note)
     return Segmentation(
         labels=labels,
         confidence=confidence,
-        params=params,
+        params=params.replace(engine=spec.engine),
         settings=settings,
         model=spec.name,
         model_settings=spec.settings,

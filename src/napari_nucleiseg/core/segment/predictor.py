@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from napari_nucleiseg.core.params import Engine
 from napari_nucleiseg.core.segment.confidence import Calibration
 from napari_nucleiseg.core.segment.instances import MAPS, InstanceSettings
 from napari_nucleiseg.core.segment.tiling import TILE
@@ -42,6 +43,10 @@ class NetworkSpec:
     calibration : Calibration or None
         Turns what is known of a nucleus into its confidence; None for the mean of its
         nucleus map.
+    engine : str
+        What it runs on; see `core.params.SegmentParams`. Never "auto".
+    note : str
+        What the user should know of that; with a result's warnings.
     """
 
     name: str
@@ -55,6 +60,8 @@ class NetworkSpec:
     maps: tuple[str, ...] = MAPS
     settings: InstanceSettings = field(default_factory=InstanceSettings)
     calibration: Calibration | None = None
+    engine: Engine = "float32"
+    note: str = ""
 
 
 class Predictor(Protocol):

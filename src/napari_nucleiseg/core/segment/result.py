@@ -204,8 +204,8 @@ def relabel(
     segmentation : Segmentation
         From `segment`.
     params : SegmentParams
-        New thresholds, None for the model's own; the diameter and whether to be
-        accurate are ignored, since the network does not run.
+        New thresholds, None for the model's own; those of `core.params.NEEDS_RUN` are
+        ignored, since the network does not run.
     monitor : Monitor, optional
         See `segment`.
 
@@ -230,7 +230,9 @@ def relabel(
         segmentation,
         labels=labels,
         confidence=confidence,
-        params=params.replace(accurate=segmentation.params.accurate),
+        params=params.replace(
+            accurate=segmentation.params.accurate, engine=segmentation.params.engine
+        ),
         settings=settings,
     )
 

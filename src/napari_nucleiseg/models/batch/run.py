@@ -407,7 +407,7 @@ class Batch:
     def _finish(self) -> None:
         there = [x for x in self.outcomes if x.state in ("done", "skipped")]
         if any(x.state == "done" for x in there):
-            self.recipe.write(self.folder / RECIPE_FILE)
+            self.recipe.on_engine().write(self.folder / RECIPE_FILE)
         if not there:
             return
         if self._measuring:
@@ -439,7 +439,7 @@ def _do_one(
     threads: int,
 ) -> Outcome:
     """Do one image of a batch, in a process of its own."""
-    load_model(str(recipe.model), threads=threads)
+    load_model(str(recipe.model), recipe.segment.engine, threads=threads)
     batch = Batch([item], folder, recipe, wanted)
     return batch._do(item, _Following(monitor), again=True)
 

@@ -254,7 +254,7 @@ class BatchWidget(JobShell):
 
         def work(monitor: Monitor) -> Batch:
             monitor.report(Progress("Loading the model", 0, 0))
-            load_model(str(batch.recipe.model))
+            load_model(str(batch.recipe.model), batch.recipe.segment.engine)
             watch.monitor = monitor
             batch.run(watch, again=again)
             return batch

@@ -9,6 +9,7 @@ from napari.layers import Image
 from qtpy.QtWidgets import QPushButton
 
 from napari_nucleiseg.core.monitor import Monitor
+from napari_nucleiseg.core.params import NEEDS_RUN
 from napari_nucleiseg.widgets.segment import large
 from napari_nucleiseg.widgets.segment import run as runs
 from napari_nucleiseg.widgets.segment.form import SegmentForm
@@ -71,7 +72,7 @@ class AnsweringShell(JobShell):
 
     def _on_value_changed(self, name: str = "") -> None:
         self._message = ""
-        answers = name not in runs.NEEDS_RUN and not self._closed
+        answers = name not in NEEDS_RUN and not self._closed
         image = self.inputs.chosen_layer()
         if answers and (
             runs.kept_for(image) is not None

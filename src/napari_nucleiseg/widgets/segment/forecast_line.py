@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from napari_nucleiseg.core.monitor import Monitor, duration
-from napari_nucleiseg.core.segment.predictor import Predictor
+from napari_nucleiseg.core.params import NEEDS_RUN
 from napari_nucleiseg.io.lazy_images import LazyImage
 from napari_nucleiseg.models.forecast import Forecast, Pace, time_window
 from napari_nucleiseg.widgets.segment.run import Run
@@ -42,7 +42,6 @@ class ForecastLine(MessageLine):
         self,
         data: LazyImage | None,
         run: Run | None,
-        load: Callable[[], Predictor],
         *,
         pixels: int = 0,
         by_block: bool = False,
@@ -55,8 +54,6 @@ class ForecastLine(MessageLine):
             The image.
         run : Run or None
             What is asked for.
-        load : callable
-            Loads the network; called in another thread.
         pixels : int
             Of all planes.
         by_block : bool
@@ -64,7 +61,7 @@ class ForecastLine(MessageLine):
         """
         asked = None
         if data is not None and run is not None and pixels >= LEAST_PIXELS:
-            needed = run.params.diameter, run.params.accurate
+            needed = [getattr(run.params, name) for name in NEEDS_RUN]
             asked = id(data.data), run.choice, run.model.folder, by_block, needed
         self._run = run
         if asked == self._asked:
@@ -80,7 +77,7 @@ class ForecastLine(MessageLine):
         def work(monitor: Monitor) -> Pace:
             return time_window(
                 chosen,
-                load(),
+                wanted.load(),
                 params=wanted.params,
                 axes=wanted.choice.axes,
                 channel=wanted.choice.channel,

@@ -14,7 +14,7 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from napari_nucleiseg.core.monitor import Monitor, Stages
-from napari_nucleiseg.core.params import InstanceSettings, SegmentParams
+from napari_nucleiseg.core.params import InstanceSettings, SegmentParams, needs_run
 from napari_nucleiseg.core.segment.image import Window
 from napari_nucleiseg.io.block_files import BlockFiles
 from napari_nucleiseg.io.label_zarr import open_labels, read_table
@@ -23,7 +23,7 @@ from napari_nucleiseg.models.block_plan import BlockPlan
 from napari_nucleiseg.models.by_block import segment_blocks
 from napari_nucleiseg.models.finishing import finish, finish_region
 from napari_nucleiseg.models.preview import Preview
-from napari_nucleiseg.widgets.segment.run import NEEDS_RUN, Run
+from napari_nucleiseg.widgets.segment.run import Run
 from napari_nucleiseg.widgets.shared.controls import quoted
 from napari_nucleiseg.widgets.shared.layers import (
     ChannelChoice,
@@ -315,8 +315,7 @@ def new_values(found: LargeFound, params: SegmentParams) -> list[str]:
     """Return the fields whose values differ from those the labels were made with."""
     plan = found.plan
     wanted = plan.with_thresholds(params, found.own).settings
-    changed = [name for name in NEEDS_RUN if plan.params[name] != getattr(params, name)]
-    return changed + [
+    return needs_run(plan.params, params) + [
         name for name in plan.settings if plan.settings[name] != wanted[name]
     ]
 

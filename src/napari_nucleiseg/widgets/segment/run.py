@@ -13,7 +13,7 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from napari_nucleiseg.core.monitor import Monitor, Stages
-from napari_nucleiseg.core.params import SegmentParams
+from napari_nucleiseg.core.params import SegmentParams, needs_run
 from napari_nucleiseg.core.segment.pipeline import segment
 from napari_nucleiseg.core.segment.planes import to_planes
 from napari_nucleiseg.core.segment.predictor import Predictor
@@ -23,6 +23,7 @@ from napari_nucleiseg.core.segment.result import (
     relabel,
     resolve_settings,
 )
+from napari_nucleiseg.models.predictor import LitePredictor, load_model
 from napari_nucleiseg.models.recipe import SavedRecipe, own_left_out
 from napari_nucleiseg.models.registry import Model
 from napari_nucleiseg.widgets.segment.edits import EditedTable
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 
 #: The maps of several images are kept in this much memory, bytes; the oldest go first.
 MOST_MEMORY = 1_000_000_000
-
-#: Values that need another run of the network; the others only need its maps.
-NEEDS_RUN = ("diameter", "accurate")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +63,10 @@ class Run:
     region: Region | None = None
     place: str = "the whole image"
     started: float = field(default_factory=time.monotonic)
+
+    def load(self) -> LitePredictor:
+        """Return the network; for another thread than the GUI's."""
+        return load_model(self.model.folder, self.params.engine)
 
     @functools.cached_property
     def recipe(self) -> SavedRecipe:
@@ -253,10 +255,9 @@ def new_values(found: Found, params: SegmentParams) -> list[str]:
     result, asked = found.result, found.run.params
     wanted = dict(resolve_settings(params, result.model_settings, result.diameter))
     had = dict(result.settings)
-    changed = [
-        name for name in NEEDS_RUN if getattr(asked, name) != getattr(params, name)
+    return needs_run(dict(asked), params) + [
+        name for name in had if had[name] != wanted[name]
     ]
-    return changed + [name for name in had if had[name] != wanted[name]]
 
 
 def label_of(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Image
 
+from napari_nucleiseg.core.params import NEEDS_RUN
 from napari_nucleiseg.widgets.segment import large
 from napari_nucleiseg.widgets.segment import run as runs
 from napari_nucleiseg.widgets.segment.edits import watched_labels
@@ -104,7 +105,7 @@ class State:
             return False  # which the line says
         names = runs.new_values(kept.found, now.params)
         return not runs.new_source(kept.found.run, now) and any(
-            name not in runs.NEEDS_RUN for name in names
+            name not in NEEDS_RUN for name in names
         )
 
     def text(self, *, answering: bool) -> str:
@@ -155,7 +156,7 @@ class State:
         words = runs.new_source(kept.found.run, now)
         names = runs.new_values(kept.found, now.params)
         if answering and not words:
-            names = [name for name in names if name in runs.NEEDS_RUN]
+            names = [name for name in names if name in NEEDS_RUN]
         return words + [runs.label_of(name).lower() for name in names]
 
     def changes_of_large(self, found: large.LargeFound) -> list[str]:

@@ -18,7 +18,6 @@ from napari_nucleiseg.core.monitor import Monitor, Progress
 from napari_nucleiseg.core.params import SegmentParams
 from napari_nucleiseg.core.segment.planes import to_image_axes
 from napari_nucleiseg.models.card import CARD_FILE
-from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.models.registry import Model
 from napari_nucleiseg.widgets.segment import large
 from napari_nucleiseg.widgets.segment import run as runs
@@ -218,7 +217,6 @@ class SegmentWidget(AnsweringShell):
         self.forecast.follow(
             data,
             run,
-            lambda: load_model(model.folder),  # type: ignore[union-attr]
             pixels=pixels,
             by_block=by_block,
         )
@@ -321,7 +319,7 @@ class SegmentWidget(AnsweringShell):
 
         def work(monitor: Monitor) -> Found:
             monitor.report(Progress("Loading the model", 0, 0))
-            return runs.find_nuclei(data, run, load_model(model.folder), monitor)
+            return runs.find_nuclei(data, run, run.load(), monitor)
 
         self._message = ""
         done = functools.partial(self._on_found, image)
@@ -338,8 +336,7 @@ class SegmentWidget(AnsweringShell):
 
         def work(monitor: Monitor) -> large.LargeFound:
             monitor.report(Progress("Loading the model", 0, 0))
-            predictor = load_model(run.model.folder)
-            return large.find_by_block(data, run, output, predictor, monitor, shares)
+            return large.find_by_block(data, run, output, run.load(), monitor, shares)
 
         def done(found: large.LargeFound) -> None:
             kept = large.kept_for(self.viewer, image)
@@ -409,4 +406,4 @@ def _preload(folder: Path) -> None:
         import pandas  # noqa: F401
         import skimage.segmentation  # noqa: F401
 
-        load_model(folder)
+        runs.load_model(folder)
