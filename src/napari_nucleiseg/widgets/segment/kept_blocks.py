@@ -32,6 +32,10 @@ class KeptBlocks(QWidget):
         self.line = MessageLine("kept_line")
         self.button = QPushButton("Discard what is there")
         self.button.setObjectName("discard_blocks_button")
+        self.button.setToolTip(
+            "Delete the blocks that a cancelled run has finished; Segment then starts "
+            "from the beginning."
+        )
         self.button.clicked.connect(self._on_clicked)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
