@@ -5,9 +5,9 @@
         --minutes M
 
 Run by `speed.py`, with the Python that has what the contender needs. Each line that a
-contender reads is the path of an image in NumPy's format; it segments that, and answers
-with a line of JSON. Memory is counted from the end of the first image, a small one: all
-is loaded then.
+contender reads is JSON: the path of an image in NumPy's format, and where to write the
+labels or null. It segments the image, and answers with a line of JSON. Memory is
+counted from the end of the first image, a small one: all is loaded then.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ STARDIST_TILE = 1024
 #: are fitted on.
 STEPS, FIT_ON = 50, 16
 
-Segment = Callable[[np.ndarray], dict[str, Any]]
+Segment = Callable[[np.ndarray], tuple[dict[str, Any], np.ndarray]]
 
 
 def held(what: str) -> float:
@@ -88,17 +88,18 @@ def load_ours(model: str | None, *, accurate: bool) -> Segment:
         def should_stop(self) -> bool:
             return False
 
-    def measure(image: np.ndarray) -> dict[str, Any]:
+    def measure(image: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
         spent.update(network=0.0, seen=0.0)
         watch = Watch()
         found = segment(image, model, accurate=accurate, monitor=watch)
-        return {
+        figures = {
             "nuclei": found.count,
             "scale": found.scale,
             "separating": time.perf_counter() - (watch.began or time.perf_counter()),
             "network": spent["network"],
             "seen": spent["seen"] / image.size,
         }
+        return figures, found.labels
 
     return measure
 
@@ -110,14 +111,14 @@ def load_stardist(folder: Path) -> Segment:
 
     network = StarDist2D(None, name=folder.name, basedir=str(folder.parent))
 
-    def measure(image: np.ndarray) -> dict[str, Any]:
+    def measure(image: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
         tiles = tuple(-(-side // STARDIST_TILE) for side in image.shape)
-        _, found = network.predict_instances(
+        labels, found = network.predict_instances(
             normalize(image, 1, 99.8, axis=(0, 1)),
             n_tiles=tiles,
             show_tile_progress=False,
         )
-        return {"nuclei": len(found["points"])}
+        return {"nuclei": len(found["points"])}, labels
 
     return measure
 
@@ -176,18 +177,21 @@ def train_stardist(folder: Path, data: Path, minutes: float) -> None:
 
 def serve(segment: Segment, answer: Callable[[dict[str, Any]], None]) -> None:
     """Do one image for each line that comes in, the first to be ready."""
-    segment(np.load(sys.stdin.readline().strip()))
+    segment(np.load(json.loads(sys.stdin.readline())[0]))
     can_measure = forget_peak()
     ready = held("VmRSS")
     answer({"ready": ready})
     for line in sys.stdin:
-        image = np.load(line.strip())
+        path, wanted = json.loads(line)
+        image = np.load(path)
         start, used = time.perf_counter(), time.process_time()
-        figures = segment(image)
+        figures, labels = segment(image)
         figures["seconds"] = time.perf_counter() - start
         figures["core"] = time.process_time() - used
         # The highest so far: of all images of this size.
         peak = held("VmHWM") - ready - image.nbytes / 1e6
+        if wanted is not None:
+            np.save(wanted, labels)
         answer({**figures, "peak": peak if can_measure else float("nan")})
 
 

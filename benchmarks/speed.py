@@ -2,17 +2,19 @@
 
     python benchmarks/speed.py --data DSB2018_FOLDER [--model NAME|FOLDER]
         [--stardist-python PYTHON --stardist-weights FOLDER [--stardist-minutes M]]
-        [--sizes 0.25 1 4] [--fields 4] [--rounds 3] [--json FILE]
-        [--docs docs/speed.md]
+        [--sizes 0.25 1 4] [--widths 10 16 24 46] [--rounds 3] [--threads N]
+        [--json FILE] [--docs docs/speed.md]
 
-Real fluorescence fields of the `test` split are laid out by mirroring, at their own
-scale, until they have so many megapixels. Each contender is loaded in a process of its
-own, anew for each size, and all take turns at every image in every round, so that a
-change in the machine's speed meets all of them. The first round is not counted.
+Real fluorescence fields of the `test` split are laid out as mosaics, at their own
+scale: one for each width of nuclei, of the fields that come nearest to it. Each
+contender is loaded in a process of its own, anew for each size, and all take turns at
+every image in every round, so that a change in the machine's speed meets all of them.
+The first round is not counted.
 
 StarDist may live in another Python, which needs `stardist` and `tensorflow`. Its model
-folder is trained for `--stardist-minutes` on the `train` split if it is not there: what
-it finds decides how much there is to sort out. `--json` adds to what the file holds, so
+folder is trained for `--stardist-minutes` on the `train` split if it is not there (on
+`--threads` processor cores): what it finds decides how much there is to sort out, and
+how many of the true nuclei each finds is said. `--json` adds to what the file holds, so
 that sizes can be done one at a time.
 """
 
@@ -26,12 +28,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from images import TestImage, list_images
+from images import list_images
 from report import markdown, put
 
 CONTENDERS = {"default": "ours", "accurate": "ours, accurate", "stardist": "StarDist"}
@@ -42,6 +45,12 @@ SMALL = 192
 
 #: Fields with fewer nuclei have next to nothing to be sorted out.
 FEWEST = 10
+
+#: Side of the pieces that mosaics are made of, pixels, and fields in one.
+PIECE, FIELDS = 256, 8
+
+#: More than any piece of a mosaic holds.
+MOST_NUCLEI = 2000
 
 
 class Contender:
@@ -74,8 +83,8 @@ class Contender:
                 text=True,
             )
 
-    def do(self, image: Path) -> dict[str, Any]:
-        """Segment an image; returns the figures.
+    def do(self, image: Path, labels: Path | None = None) -> dict[str, Any]:
+        """Segment an image, and write the labels where asked; returns the figures.
 
         Raises
         ------
@@ -83,7 +92,8 @@ class Contender:
             If the process ended instead.
         """
         try:
-            self._process.stdin.write(f"{image}\n")
+            self._process.stdin.write(json.dumps([str(image), labels and str(labels)]))
+            self._process.stdin.write("\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()
         except BrokenPipeError:
@@ -100,40 +110,79 @@ class Contender:
         self._process.stdout.close()
 
 
-def pick_fields(data: Path, count: int) -> list[tuple[TestImage, float]]:
-    """Return fluorescence fields whose nuclei are of different sizes.
+@dataclass(frozen=True)
+class Mosaic:
+    """Pieces of fields whose nuclei are about as wide as each other.
 
-    Returns
-    -------
-    list of (TestImage, float)
-        Evenly spaced in the order of their median nuclear diameter (pixels), with it.
+    Parameters
+    ----------
+    width : float
+        Median nuclear diameter, pixels.
+    pieces : list of tuple
+        Image ``(PIECE, PIECE)`` uint8, and its true labels.
+    """
+
+    width: float
+    pieces: list[tuple[np.ndarray, np.ndarray]]
+
+    def lay_out(self, megapixels: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return a square image of so many megapixels, and its true labels.
+
+        Pieces that come again are turned and mirrored.
+        """
+        side = round(1000 * megapixels**0.5)
+        across = -(-side // PIECE)
+        image = np.zeros((across * PIECE,) * 2, np.uint8)
+        truth = np.zeros(image.shape, np.int32)
+        for number in range(across**2):
+            again, which = divmod(number, len(self.pieces))
+            y, x = (PIECE * place for place in divmod(number, across))
+            here = np.s_[y : y + PIECE, x : x + PIECE]
+            for whole, part in zip((image, truth), self.pieces[which], strict=True):
+                whole[here] = np.rot90(part, again % 4)[:, :: 1 - 2 * (again // 4 % 2)]
+            numbered = truth[here]
+            numbered[numbered > 0] += number * MOST_NUCLEI
+        image, truth = (part[:side, :side] for part in (image, truth))
+        numbers = np.unique(truth)
+        truth = np.searchsorted(numbers, truth).astype(np.int32)
+        return np.ascontiguousarray(image), truth
+
+
+def make_mosaics(data: Path, widths: list[float]) -> list[Mosaic]:
+    """Return a mosaic for each width of nuclei (pixels), of the fields nearest to it.
+
+    Each field has its contrast stretched before, so that none is too dim beside others.
     """
     from napari_nucleiseg.core.labels.pairs import median_diameter
+    from napari_nucleiseg.core.segment.image import normalise
 
     found = []
     for one in list_images(data, "test"):
         image, labels = one.read()
         if one.kind == "fluo" and image.ndim == 2 and labels.max() >= FEWEST:
-            found.append((one, float(median_diameter(labels))))
-    if not 1 <= count <= len(found):
-        raise SystemExit(f"--fields must be 1 to {len(found)}; received {count}.")
-    found.sort(key=lambda field: field[1])
-    return [found[int((i + 0.5) * len(found) / count)] for i in range(count)]
-
-
-def lay_out(image: np.ndarray, megapixels: float) -> np.ndarray:
-    """Return a square of so many megapixels, filled by mirroring the image."""
-    side = round(1000 * megapixels**0.5)
-    rows, cols = (
-        np.pad(np.arange(n), (0, max(0, side - n)), mode="symmetric")[:side]
-        for n in image.shape
-    )
-    return np.ascontiguousarray(image[np.ix_(rows, cols)])
+            found.append((median_diameter(labels), image, labels))
+    if not found:
+        raise SystemExit(f"{data} has no fluorescence field of {FEWEST} nuclei.")
+    mosaics = []
+    for width in widths:
+        found.sort(key=lambda field: abs(np.log(field[0] / width)))
+        pieces = []
+        for _, image, labels in found[:FIELDS]:
+            light = (255 * normalise(image[..., None])[..., 0]).astype(np.uint8)
+            pieces += [
+                (light[here], labels[here])
+                for y in range(0, image.shape[0] - PIECE + 1, PIECE)
+                for x in range(0, image.shape[1] - PIECE + 1, PIECE)
+                for here in [np.s_[y : y + PIECE, x : x + PIECE]]
+            ]
+        typical = statistics.median(field[0] for field in found[:FIELDS])
+        mosaics.append(Mosaic(round(float(typical), 1), pieces))
+    return mosaics
 
 
 def measure_size(
     megapixels: float,
-    fields: list[tuple[TestImage, float]],
+    mosaics: list[Mosaic],
     contenders: dict[str, tuple[str, str | None]],
     rounds: int,
 ) -> dict[str, Any]:
@@ -142,24 +191,34 @@ def measure_size(
     Returns
     -------
     dict
-        ``ready``: name to MB; ``rows``: one for each contender, field and round.
+        ``ready``: name to MB; ``rows``: one for each contender, mosaic and round.
     """
+    from napari_nucleiseg.core.score.matching import score_image
+
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
-        folder, paths = Path(name), []
-        for number, (one, _) in enumerate(fields):
+        folder, paths, truths = Path(name), [], []
+        for number, mosaic in enumerate(mosaics):
+            image, truth = mosaic.lay_out(megapixels)
             paths.append(folder / f"{number}.npy")
-            np.save(paths[-1], lay_out(one.read()[0], megapixels))
-        first = folder / "first.npy"
-        np.save(first, lay_out(fields[-1][0].read()[0], SMALL**2 / 1e6))
+            np.save(paths[-1], image)
+            truths.append(truth)
+        first, labels = folder / "first.npy", folder / "labels.npy"
+        np.save(first, mosaics[-1].lay_out(SMALL**2 / 1e6)[0])
         running = [Contender(n, *how, folder) for n, how in contenders.items()]
         try:
             ready = {one.name: one.do(first)["ready"] for one in running}
             for turn in range(rounds + 1):
-                for path, (field, diameter) in zip(paths, fields, strict=True):
+                for path, mosaic, truth in zip(paths, mosaics, truths, strict=True):
                     for one in running:
-                        row = {"contender": one.name, "diameter": round(diameter, 1)}
-                        row |= {"field": field.name, "round": turn, **one.do(path)}
+                        row = {"contender": one.name, "diameter": mosaic.width}
+                        row |= {"round": turn, "true": int(truth.max())}
+                        # Labels are the same in every round.
+                        row |= one.do(path, None if turn != 1 else labels)
+                        if turn == 1:
+                            # Found is what fits a true nucleus with an IoU of 0.5.
+                            score = score_image(truth, np.load(labels))
+                            row["right"] = score.matched[0]
                         rows.append(row)
                         print(json.dumps(row), file=sys.stderr, flush=True)
         finally:
@@ -173,16 +232,18 @@ def middle(rows: list[dict[str, Any]], value: str) -> float:
     return statistics.median([row[value] for row in rows if value in row] or [np.nan])
 
 
-def count(rows: list[dict[str, Any]]) -> int:
-    """Return how many nuclei were found in all images."""
-    return sum(row["nuclei"] for row in rows)
+def share(rows: list[dict[str, Any]], of: str) -> float:
+    """Return which share is right: of those that are ``true``, or of ``nuclei``."""
+    scored = [row for row in rows if "right" in row]
+    whole = sum(row[of] for row in scored)
+    return sum(row["right"] for row in scored) / whole if whole else float("nan")
 
 
 def counted(result: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Return the rows that count by contender, with shares and ratios worked out."""
     rows = [row for row in result["rows"] if row["round"] > 0]
     rival = {
-        (row["field"], row["round"]): row["seconds"]
+        (row["diameter"], row["round"]): row["seconds"]
         for row in rows
         if row["contender"] == "stardist"
     }
@@ -193,7 +254,7 @@ def counted(result: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
             for name in ("network", "separating")
             if name in row
         }
-        at = row["field"], row["round"]
+        at = row["diameter"], row["round"]
         if at in rival:
             more["ratio"] = row["seconds"] / rival[at]
         out[row["contender"]].append({**row, **more})
@@ -204,7 +265,8 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     """Return one row for each size and contender, as a Markdown table."""
     header = ["megapixels", "", "seconds", "s per megapixel", "of StarDist's time"]
     header += ["core seconds per megapixel"]
-    header += ["peak MB per megapixel", "MB when ready", "nuclei per megapixel"]
+    header += ["peak MB per megapixel", "MB when ready"]
+    header += ["of the true nuclei found", "of those found true"]
     header += ["in the network", "maps to labels", "network sees"]
     lines: list[list[object]] = []
     for size in sorted(results, key=float):
@@ -216,7 +278,7 @@ def table(results: dict[str, dict[str, Any]]) -> str:
             # The peak is the highest so far: the last one is that of all.
             line += [number(max(row["peak"] for row in rows) / pixels, ".0f")]
             line += [number(results[size]["ready"][name], ".0f")]
-            line += [f"{count(rows) / len(rows) / pixels:.0f}"]
+            line += [number(share(rows, of), ".0%") for of in ("true", "nuclei")]
             line += [
                 number(middle(rows, f"{part} share"), ".0%")
                 for part in ("network", "separating")
@@ -225,22 +287,27 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     return markdown(header, lines)
 
 
-def table_by_field(results: dict[str, dict[str, Any]]) -> str:
-    """Return seconds per megapixel for each width of nuclei, as a Markdown table."""
-    sizes = sorted(results, key=float)
-    rows = {size: counted(results[size]) for size in sizes}
-    names = [name for name in CONTENDERS if any(name in rows[size] for size in sizes)]
-    header = ["nuclei, px wide"]
-    header += [f"{CONTENDERS[name]}, {size} Mpx" for size in sizes for name in names]
-    widths = {row["diameter"] for size in sizes for row in results[size]["rows"]}
+def table_by_width(results: dict[str, dict[str, Any]]) -> str:
+    """Return time and nuclei found for each width of nuclei, as a Markdown table."""
+    header = ["nuclei, px wide", "megapixels", "ours, s", "StarDist, s"]
+    header += ["ratio", "accurate, ratio", "ours finds", "StarDist finds"]
     lines: list[list[object]] = []
+    sizes = sorted(results, key=float)
+    widths = {row["diameter"] for size in sizes for row in results[size]["rows"]}
     for width in sorted(widths):
-        line: list[object] = [f"{width:g}"]
         for size in sizes:
-            for name in names:
-                some = [r for r in rows[size].get(name, []) if r["diameter"] == width]
-                line.append(number(middle(some, "seconds") / float(size), ".2f"))
-        lines.append(line)
+            some = {
+                name: [row for row in rows if row["diameter"] == width]
+                for name, rows in counted(results[size]).items()
+            }
+            ours, fine, rival = (some.get(name, []) for name in CONTENDERS)
+            if not ours:
+                continue
+            line: list[object] = [f"{width:g}", size]
+            line += [number(middle(rows, "seconds"), ".2f") for rows in (ours, rival)]
+            line += [number(middle(rows, "ratio"), ".2f") for rows in (ours, fine)]
+            line += [number(share(rows, "true"), ".0%") for rows in (ours, rival)]
+            lines.append(line)
     return markdown(header, lines)
 
 
@@ -250,20 +317,26 @@ def describe(results: dict[str, dict[str, Any]]) -> str:
     widths = sorted({row["diameter"] for row in rows})
     rounds = sorted({result["rows"][-1]["round"] for result in results.values()})
     text = (
-        f"{os.cpu_count()} processor cores, all used by each; {len(widths)} fields, "
-        f"with nuclei {', '.join(f'{width:g}' for width in widths)} px wide; "
+        f"{os.cpu_count()} processor cores, all used by each; mosaics with nuclei "
+        f"{', '.join(f'{width:g}' for width in widths)} px wide; "
         f"{' or '.join(map(str, rounds))} rounds that count."
     )
-    found = [
-        count([row for row in rows if row["contender"] == name])
-        for name in ("default", "stardist")
-    ]
-    if any(row["contender"] == "stardist" for row in rows) and found[1] < found[0] / 2:
+    busy = [result["load"] for result in results.values() if "load" in result]
+    if busy and max(busy) > 1:
         text += (
-            f" StarDist found {found[1] / found[0]:.0%} as many nuclei as ours: it "
-            "was trained too little, and had less to sort out than it would have."
+            f" The machine was not idle: up to {max(busy):.0f} other processes wanted "
+            "its cores when the comparison began."
         )
-    return f"{text}\n\nSeconds per megapixel, field by field:"
+    ours, rival = (
+        share([row for row in rows if row["contender"] == name], "true")
+        for name in ("default", "stardist")
+    )
+    if rival < 0.9 * ours:
+        text += (
+            f" StarDist found {rival:.0%} of the true nuclei and ours {ours:.0%}: it "
+            "had less to sort out than it would have."
+        )
+    return f"{text}\n\nBy the width of nuclei:"
 
 
 def number(value: float, how: str) -> str:
@@ -284,7 +357,11 @@ def prepare_stardist(args: argparse.Namespace) -> Path:
     print(f"Training StarDist for {args.stardist_minutes:g} minutes …", flush=True)
     command = [args.stardist_python, WORKER, "train-stardist", "--model", folder]
     command += ["--data", args.data, "--minutes", str(args.stardist_minutes)]
-    subprocess.run(command, check=True)
+    threads = {}
+    if args.threads is not None:
+        names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+        threads = dict.fromkeys(names, str(args.threads))
+    subprocess.run(command, check=True, env={**os.environ, **threads})
     return folder
 
 
@@ -297,7 +374,8 @@ def main() -> None:
     parser.add_argument("--stardist-weights", type=Path, help="its model's folder")
     parser.add_argument("--stardist-minutes", type=float, help="to train it, if needed")
     parser.add_argument("--sizes", nargs="+", type=float, default=[0.25, 1, 4])
-    parser.add_argument("--fields", type=int, default=4, help="how many different ones")
+    parser.add_argument("--widths", nargs="+", type=float, default=[10, 16, 24, 46])
+    parser.add_argument("--threads", type=int, help="that StarDist is trained on")
     parser.add_argument("--rounds", type=int, default=3, help="that count")
     parser.add_argument("--json", type=Path, help="add what is measured to this file")
     parser.add_argument("--docs", type=Path)
@@ -306,20 +384,24 @@ def main() -> None:
         parser.error("--stardist-python and --stardist-weights go together")
     if args.rounds < 1 or min(args.sizes) <= 0:
         parser.error("--rounds must be at least 1, and --sizes above 0")
+    if min(args.widths) <= 0 or len(set(args.widths)) < len(args.widths):
+        parser.error("--widths must be different, and above 0")
     start = time.perf_counter()
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     contenders = dict.fromkeys(("default", "accurate"), (sys.executable, args.model))
     if args.stardist_python:
         weights = prepare_stardist(args)
         contenders["stardist"] = (args.stardist_python, str(weights))
-    fields = pick_fields(args.data, args.fields)
+    mosaics = make_mosaics(args.data, args.widths)
     results: dict[str, dict[str, Any]] = {}
     if args.json and args.json.is_file():
         results = json.loads(args.json.read_text(encoding="utf-8"))
     for size in args.sizes:
-        results[f"{size:g}"] = measure_size(size, fields, contenders, args.rounds)
+        done = measure_size(size, mosaics, contenders, args.rounds)
+        results[f"{size:g}"] = {"load": load, **done}
         if args.json:
             args.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
-    text = f"{table(results)}\n\n{describe(results)}\n\n{table_by_field(results)}"
+    text = f"{table(results)}\n\n{describe(results)}\n\n{table_by_width(results)}"
     print(f"{text}\n\n{time.perf_counter() - start:.0f} s")
     if args.docs:
         put(args.docs, "speed", text)
