@@ -167,9 +167,9 @@ def train_stardist(folder: Path, data: Path, minutes: float) -> None:
     network = StarDist2D(config, name=part.name, basedir=str(part.parent))
     network.prepare_for_training()
     network.callbacks.append(UntilTime())
-    validation = read("val")
+    training, validation = read("train"), read("val")
     end = time.monotonic() + minutes * 60
-    network.train(*read("train"), validation_data=validation, augmenter=vary)
+    network.train(*training, validation_data=validation, augmenter=vary)
     network.optimize_thresholds(*(some[:FIT_ON] for some in validation))
     # Not before it is whole.
     part.rename(folder)

@@ -334,7 +334,7 @@ def describe(results: dict[str, dict[str, Any]]) -> str:
     if rival < 0.9 * ours:
         text += (
             f" StarDist found {rival:.0%} of the true nuclei and ours {ours:.0%}: it "
-            "had less to sort out than it would have."
+            "was trained too little for its time to be that of a user."
         )
     return f"{text}\n\nBy the width of nuclei:"
 
