@@ -11,7 +11,8 @@ with `--gallery` the best, the typical and the worst image of each kind as well,
 last split.
 `--pairs` scores folders of X_image.tif and X_labels.tif besides: other labs' images.
 
-Everything is as a user gets it: `segment()` with nothing set but the model.
+Everything is as a user gets it: `segment()` with nothing set but the model, and the
+engine: float32, which every computer has.
 """
 
 import argparse
@@ -107,7 +108,7 @@ def measure(
 
     None is left out yet for a low confidence: that is fitted on them. See `finish`.
     """
-    found = segment(image, model, min_confidence=0.0)
+    found = segment(image, model, min_confidence=0.0, engine="float32")
     features, plain = (
         label_planes(
             found.planes,

@@ -75,6 +75,9 @@ class Architecture:
         The diameters that are left as they are, as such shares.
     pretrained : bool
         Whether it can start from pretrained weights.
+    int8 : bool
+        Whether it is exported with integers of 8 bits too, which are faster on some
+        processors.
     seconds_per_megapixel : float
         Time to train on a million pixels on one processor core, for the first
         estimate: measured on two cores of a 2.5 GHz server.
@@ -97,6 +100,7 @@ class Architecture:
     best: float = 1.0
     left: tuple[float, float] = KNOWN
     pretrained: bool = False
+    int8: bool = False
     seconds_per_megapixel: float = 10.0
 
     def build(self, *, pretrained: bool = True, fetch: bool = True) -> keras.Model:

@@ -167,6 +167,7 @@ GENERALIST = register(
         diameter=26.0,
         tile=1024,
         left=(0.75, 1.4),
+        int8=True,
         seconds_per_megapixel=3.9,
     )
 )

@@ -9,8 +9,11 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from napari_nucleiseg.core.labels.annotations import known_nuclei
 from napari_nucleiseg.core.labels.holdout import check_apart, split_validation
@@ -18,6 +21,7 @@ from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.labels.resizing import diameter_resized
 from napari_nucleiseg.core.monitor import Monitor, Progress, SilentMonitor
 from napari_nucleiseg.core.params import TrainParams
+from napari_nucleiseg.models.card import ModelCard
 from napari_nucleiseg.models.registry import DEFAULT_MODEL, find_model
 from napari_nucleiseg.networks.architectures import (
     DEFAULT_ARCHITECTURE,
@@ -36,6 +40,10 @@ if TYPE_CHECKING:
 
 #: Names of images that go into a model's card, at most.
 MOST_NAMES = 20
+
+#: Images that the ranges of an int8 network are found on at most, and patches of them
+#: and of the packaged ones.
+TYPICAL = 48
 
 #: Called after each epoch, with the training and whether it became better.
 OnEpoch = Callable[["Training", bool], None]
@@ -301,10 +309,31 @@ def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
         outcome,
         base=card,
         report=run.report,
+        tiles=_typical_tiles(pairs, order, card),
     )
     if kept:
         outcome = outcome.replace(folder=run.accept())
     return outcome
+
+
+def _typical_tiles(
+    pairs: Sequence[Pair], order: Order, base: ModelCard | None
+) -> np.ndarray | None:
+    """Return what a network is to see, where it is saved as int8 too."""
+    if not find_architecture(order.architecture).int8:
+        return None
+    from napari_nucleiseg.training.sampler import PatchSampler
+
+    spec = spec_for(order.architecture, order.params.diameter, base)
+    chosen = pairs[:TYPICAL]
+    mine = [replace(pair, weight=1 / len(chosen)) for pair in chosen]
+    sampler = PatchSampler(
+        [*mine, *rehearsal_pairs()],
+        channels=spec.channels,
+        diameter=spec.diameter,
+        augmentation=order.params.augmentation,
+    )
+    return sampler.batch(TYPICAL, order.params.seed)[0]
 
 
 def _saver(run: RunFolder, drawn: Drawing, name: str, share: float) -> OnEpoch:
