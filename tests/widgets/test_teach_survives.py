@@ -1,5 +1,6 @@
 """A round whose window is killed: another window looks on, and resumes it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -58,12 +59,14 @@ def test_napari_is_killed_in_a_round_and_another_window_resumes_it(
     first = subprocess.Popen(
         [sys.executable, "-c", WINDOW], stdout=subprocess.PIPE, text=True
     )
-    folder = tmp_path / "projects" / "my-cells"
+    folder, owner = tmp_path / "projects" / "my-cells", 0
     with first:
         try:
             assert first.stdout.readline() == "teaching\n"
             run = RunFolder(folder / "models" / "my-cells-1")
             qtbot.waitUntil(lambda: len(run.history) > 0, timeout=PATIENCE)
+            owner = json.loads((run.path / "process.json").read_text())["pid"]
+            os.kill(owner, signal.SIGSTOP)  # however long the rest takes
             # A second window, meanwhile: it says who is at it, and lets it be.
             _, widget = viewer.window.add_plugin_dock_widget(
                 "napari-nucleiseg", "Teach the model"
@@ -75,6 +78,8 @@ def test_napari_is_killed_in_a_round_and_another_window_resumes_it(
             assert not widget.interrupted.isVisible()
         finally:
             os.kill(first.pid, signal.SIGKILL)
+            if owner:
+                os.kill(owner, signal.SIGCONT)
     qtbot.waitUntil(lambda: not run.owner, timeout=PATIENCE)
     done = [row["epoch"] for row in run.history]
     assert done[-1] < 5

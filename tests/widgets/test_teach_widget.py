@@ -13,9 +13,12 @@ from qtpy.QtCore import Qt
 from skimage.measure import find_contours
 
 from napari_nucleiseg.core.monitor import Progress
+from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.core.score.fates import classify
+from napari_nucleiseg.core.score.matching import score_image, summarise
 from napari_nucleiseg.io.sample_data import load_sample
 from napari_nucleiseg.models.registry import find_model, list_models, save_model
+from napari_nucleiseg.models.segmenting import find_labels
 from napari_nucleiseg.models.verdict import Figures, Verdict
 from napari_nucleiseg.training.outcome import TrainOutcome
 from napari_nucleiseg.training.process import TrainingKilled, TrainingProcess
@@ -219,6 +222,62 @@ def test_three_rounds_of_the_loop(loop, qtbot, fake, monkeypatch):
     theirs = import_project(file, loop.projects / "theirs")
     widget.projects.open(theirs.folder)
     assert f"{given[-1]} nuclei in 1 image." in widget.projects.line.text()
+
+
+def underexposed(image):
+    """A real image, but as dark and noisy as one of a very short exposure."""
+    light = image.astype(float) - image.min()
+    light = np.clip(light / np.percentile(light, 99.5), 0, 1)
+    noise = np.random.default_rng(0).normal(0.4, 0.15, light.shape)
+    return (255 * np.clip(0.25 * light + noise, 0, 1)).astype(np.uint8)
+
+
+def test_three_rounds_make_it_better_on_images_it_has_not_seen(loop, qtbot):
+    """Every step is real: the images, the corrections from the truth, the training."""
+    viewer, widget, image = loop.viewer, loop.widget, loop.image
+    sample = load_sample("crowded")
+    picture = underexposed(sample.image)
+    image.data = picture[:320, :420]
+    unseen = [np.s_[:, 440:], np.s_[340:, :420]]
+
+    def score(model):
+        scores = [
+            score_image(sample.labels[part], find_labels(picture[part], model))
+            for part in unseen
+        ]
+        return summarise(scores)["pooled"]["AP"]["0.50"]
+
+    # Few steps, but large ones.
+    params = TrainParams(
+        epochs=2,
+        steps_per_epoch=6,
+        batch_size=4,
+        patch_size=96,
+        learning_rate=1e-3,
+        schedule="constant",
+        augmentation=0.2,
+        rehearsal=0.0,
+        blend=1.0,
+        ema_momentum=0.5,
+    )
+    project = Project.create(loop.projects / "dark", params=params)
+    widget.projects.open(project.folder)
+    ap, nuclei = [score(project.model)], [0]
+    for _ in range(3):
+        click(qtbot, widget.next_panel.next_button)
+        wait_until_done(qtbot, widget, PATIENCE)
+        correct_frame(viewer, image, viewer.layers["a nuclei"], loop.truth)
+        widget.enterEvent(None)
+        click(qtbot, widget.run_button)
+        wait_until_done(qtbot, widget, PATIENCE)
+        assert widget.is_undecided, widget.result_line.text()
+        click(qtbot, widget.round.keep_button)
+        ap.append(score(project.model))
+        nuclei.append(project.nuclei)
+    assert nuclei == sorted(set(nuclei))
+    assert project.note.params == params
+    assert ap[0] < 0.4, ap
+    assert ap[-1] > ap[0] + 0.1, ap
 
 
 def test_segment_opens_it_as_a_tab_in_front(docked, qtbot, slow):

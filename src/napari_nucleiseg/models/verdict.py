@@ -100,7 +100,7 @@ class Verdict(Record):
     images : int
         Images, or crops of them, that they were compared on.
     interval : tuple of float, or None
-        5th and 95th percentile of the gain; see `core.score.comparing`. None in
+        What 90% of the gains lie between; see `core.score.comparing`. None in
         cards of earlier versions.
     on : str
         What the images are: ``"held out"`` of those learnt from, or a ``"test"`` set.

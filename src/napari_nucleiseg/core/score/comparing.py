@@ -14,6 +14,11 @@ SCORED_AT = (0.5, 0.75)
 #: Samples drawn, and the part of them that the interval holds.
 _SAMPLES, LEVEL = 2000, 0.9
 
+#: The interval is made so many times as wide. Nuclei of one image are alike, which a
+#: bootstrap over nuclei does not know: without this, the gain on other images lay in
+#: it 7 times in 10 instead of 9 (`benchmarks/interval.py`).
+WIDENED = 1.5
+
 #: Numbers drawn at a time, so that many nuclei do not fill the memory.
 _AT_A_TIME = 4_000_000
 
@@ -70,12 +75,13 @@ def score_of(rows: np.ndarray) -> np.ndarray:
 
 
 def gain_interval(
-    base: np.ndarray, new: np.ndarray, *, seed: int = 0
+    base: np.ndarray, new: np.ndarray, *, seed: int = 0, widened: float = WIDENED
 ) -> tuple[float, float]:
     """Return between which gains in the score the true one probably lies.
 
     The true nuclei are drawn anew, with what either model found of them, as a
-    percentile bootstrap [1]_ does. Of few nuclei the interval is too narrow.
+    percentile bootstrap [1]_ does; then the interval is widened, for nuclei of other
+    images differ more than these do. Of less than a dozen nuclei it is too narrow.
 
     Parameters
     ----------
@@ -83,11 +89,13 @@ def gain_interval(
         Rows of `tally` of all images for either model, in the same order.
     seed : int
         The same seed draws the same.
+    widened : float
+        How many times as wide as the bootstrap's it is made.
 
     Returns
     -------
     low, high : float
-        5th and 95th percentile of the gain.
+        What 90% of the gains on other images of the kind lie between, about.
 
     References
     ----------
@@ -105,4 +113,8 @@ def gain_interval(
         gains.append(score_of(drawn @ new) - score_of(drawn @ base))
     outside = (1 - LEVEL) / 2
     low, high = np.quantile(np.concatenate(gains), (outside, 1 - outside))
-    return float(low), float(high)
+    gain = score_of(new.sum(0)) - score_of(base.sum(0))
+    return (
+        float(gain + widened * min(low - gain, 0)),
+        float(gain + widened * max(high - gain, 0)),
+    )

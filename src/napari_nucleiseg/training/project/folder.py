@@ -7,12 +7,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from napari_nucleiseg.core.labels.annotations import known_nuclei
 from napari_nucleiseg.core.labels.merging import add_knowledge
 from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.params import TrainParams
+from napari_nucleiseg.io.atomic import NotWritten
 from napari_nucleiseg.models.registry import Model, find_model
 from napari_nucleiseg.training.project.notes import (
     BASE,
@@ -204,8 +205,19 @@ class ProjectFolder:
     @contextlib.contextmanager
     def _changing(self) -> Iterator[ProjectNote]:
         """Give the note, which nobody else changes meanwhile."""
-        with self._lock:
+        try:
+            self._lock.acquire()
+        except Timeout as e:
+            raise ValueError(
+                f"Another window is writing to the project {self.folder.name}: wait "
+                "until it has, and try again."
+            ) from e
+        except OSError as e:  # a folder that may only be read
+            raise NotWritten(self.folder, e) from e
+        try:
             yield self.note
+        finally:
+            self._lock.release()
 
     def _change(self, change: Callable[[ProjectNote], ProjectNote]) -> None:
         with self._changing() as note:
