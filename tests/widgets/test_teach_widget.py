@@ -27,7 +27,7 @@ from napari_nucleiseg.training.project.sharing import export_project, import_pro
 from napari_nucleiseg.widgets.segment.corrector import Corrector
 from napari_nucleiseg.widgets.segment.edits import watch_of
 from napari_nucleiseg.widgets.shared.docks import bring_forward
-from napari_nucleiseg.widgets.teach import questions, work
+from napari_nucleiseg.widgets.teach import next_shell, questions, work
 from napari_nucleiseg.widgets.teach import widget as teach_widget
 from napari_nucleiseg.widgets.teach.frames import frames_of, nuclei_inside
 from napari_nucleiseg.widgets.teach.proposals import propose_regions
@@ -98,7 +98,7 @@ def loop(docked, qtbot, monkeypatch, tmp_path):
     """Segment and Teach side by side on part of a real image."""
     monkeypatch.setenv("NUCLEISEG_MODELS", str(tmp_path / "models"))
     few = functools.partial(propose_regions, nuclei=11)  # the image is small
-    monkeypatch.setattr(teach_widget, "propose_regions", few)
+    monkeypatch.setattr(next_shell, "propose_regions", few)
     viewer, segment = docked.viewer, docked.widget
     sample = load_sample("crowded")
     part = np.s_[:320, :420]
