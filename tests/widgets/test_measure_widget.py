@@ -202,24 +202,53 @@ def test_planes_and_regions_of_a_stack(qtbot, docked, sample):
     assert panel.model.rowCount() == 0
 
 
-def test_a_click_in_the_canvas_selects_the_row(qtbot, docked, sample):
+def click_world(qtbot, viewer, point, keys=Qt.KeyboardModifier.NoModifier):
+    """Click the canvas where a place of the world is shown."""
+    native = viewer.window._qt_viewer.canvas.native
+    camera = viewer.scene.camera
+    away = (np.array(point) - camera.center[-2:]) * camera.zoom
+    place = native.rect().center() + QPoint(round(away[1]), round(away[0]))
+    assert native.rect().contains(place)
+    qtbot.mouseMove(native, place)
+    qtbot.mouseClick(native, Qt.MouseButton.LeftButton, keys, place)
+
+
+def test_clicks_in_the_canvas_select_rows(qtbot, docked, sample):
+    viewer = docked.viewer
     layer, panel = open_two_channels(qtbot, docked, sample)
+    viewer.reset_view()
+    qtbot.wait(200)
     table = panel.model.table
-    row = int(table["area_um2"].idxmax())
-    y, x = table[["centroid_y_um", "centroid_x_um"]].iloc[row]
-    event = SimpleNamespace(
-        type="mouse_press",
-        position=(y, x),
-        view_direction=None,
-        dims_displayed=[0, 1],
-        modifiers=(),
-    )
-    pressed = panel._on_pressed(docked.viewer, event)
-    next(pressed)
-    event.type = "mouse_release"
-    assert next(pressed, "ended") == "ended"
-    assert np.flatnonzero(panel.model.selected).tolist() == [row]
-    assert layer.visible
+    rows = table["area_um2"].nlargest(3).index.tolist()
+    centres = table[["centroid_y_um", "centroid_x_um"]].to_numpy()
+    panel.view.sortByColumn(3, Qt.SortOrder.AscendingOrder)
+
+    def chosen():
+        return np.flatnonzero(panel.model.selected).tolist()
+
+    click_world(qtbot, viewer, centres[rows[0]])
+    assert chosen() == rows[:1]
+    place = int(np.flatnonzero(panel.model.order == rows[0])[0])
+    shown = panel.view.visualRect(panel.model.index(place, 0))
+    assert panel.view.viewport().rect().contains(shown.center())
+    # Another nucleus instead of it; with Ctrl or Shift as well.
+    click_world(qtbot, viewer, centres[rows[1]])
+    assert chosen() == rows[1:2]
+    for row, key in zip(rows[::2], ("Control", "Shift"), strict=True):
+        keys = getattr(Qt.KeyboardModifier, f"{key}Modifier")
+        click_world(qtbot, viewer, centres[row], keys)
+    assert chosen() == sorted(rows)
+    assert panel.line.text().endswith("3 selected.")
+    click_world(qtbot, viewer, centres[rows[0]], Qt.KeyboardModifier.ControlModifier)
+    assert chosen() == sorted(rows[1:])
+    # The background lifts it, but not while the layer's tools are in use.
+    layer.mode = "pick"
+    click_world(qtbot, viewer, centres[rows[0]])
+    assert chosen() == sorted(rows[1:])
+    layer.mode = "pan_zoom"
+    background = np.argwhere(layer.data == 0)[0] * 0.5
+    click_world(qtbot, viewer, background)
+    assert chosen() == []
 
 
 def test_a_filter_that_is_not_understood_is_said_and_changes_nothing():
