@@ -170,8 +170,13 @@ def test_what_is_done_with_other_settings_is_not_done(experiment, out):
     tifffile.imwrite(file, labels)
     done = run(*command, "--min-area", "90", "--measure")
     assert "1 of 2 images skipped" in done.err
+    assert "1 of them: labels that were corrected" in done.err
     np.testing.assert_array_equal(tifffile.imread(file), labels)
     nuclei = pd.read_csv(out / "nuclei.csv")
     own = nuclei[nuclei["image"] == "f1"]
     assert set(own["label"]) == set(np.unique(labels)) - {0}
     assert own["confidence"].isna().all()
+    # Not only once.
+    done = run(*command, "--min-area", "50", "--measure")
+    assert "1 of 2 images skipped" in done.err
+    np.testing.assert_array_equal(tifffile.imread(file), labels)

@@ -173,7 +173,7 @@ def test_what_cannot_be_copied_or_loaded_is_said(viewer, qtbot, tmp_path, slow):
 
 
 def test_corrections_by_hand_are_said_not_to_be_in_the_lines(
-    viewer, qtbot, tmp_path, file
+    viewer, qtbot, tmp_path, file, capsys
 ):
     viewer.open(str(file), plugin="napari")
     widget = dock(viewer, "Segment nuclei")
@@ -186,6 +186,17 @@ def test_corrections_by_hand_are_said_not_to_be_in_the_lines(
     layer.data_setitem(np.nonzero(layer.data == 1), 0)
     copied(widget, "command")
     assert "corrections made by hand are not in it" in widget.result_line.text()
+    # Neither are they in a file, for whoever opens it.
+    widget.recipe_button.save(tmp_path / "r.json")
+    assert "corrections made by hand are not in it" in widget.result_line.text()
+    assert json.loads((tmp_path / "r.json").read_text())["corrected"]
+    widget.recipe_button.load(tmp_path / "r.json")
+    assert "corrected by hand afterwards" in widget.result_line.text()
+    assert "# What was corrected by hand" in copied(widget, "Python")
+    how = ["--recipe", str(tmp_path / "r.json"), "--output", str(tmp_path / "out")]
+    assert main(["segment", str(file), *how]) == 0
+    assert "corrected by hand afterwards" in capsys.readouterr().err
+    assert not json.loads((tmp_path / "out" / "recipe.json").read_text())["corrected"]
 
 
 def test_labels_and_images_in_files_become_a_line_that_measures(

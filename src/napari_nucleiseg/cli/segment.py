@@ -148,6 +148,11 @@ def _recipe(args: argparse.Namespace) -> SavedRecipe:
         name = next(iter(given)).replace("_", "-")
         raise ValueError(f"--{name} is of measuring: add --measure")
     base = read_recipe(args.recipe) if args.recipe else SavedRecipe()
+    if base.corrected:
+        complain(
+            f"{args.recipe}: its labels were corrected by hand afterwards; that is not "
+            "done again"
+        )
     asked: dict[str, Any] = {
         name: value
         for name in ("axes", "channel", "series", "image_name", "condition")
@@ -157,7 +162,8 @@ def _recipe(args: argparse.Namespace) -> SavedRecipe:
         model = SavedRecipe.of(args.model or DEFAULT_MODEL)
         asked |= {"model": model.model, "model_hash": model.model_hash}
     segment = base.segment.replace(**given_options(args, SegmentParams))
-    recipe = base.replace(**asked, version=__version__, segment=segment)
+    asked |= {"version": __version__, "corrected": False}
+    recipe = base.replace(**asked, segment=segment)
     if args.measure or base.measure is not None:
         recipe = with_measuring(recipe, args)
     return recipe
@@ -208,6 +214,9 @@ def _segment(args: argparse.Namespace) -> int:
     failed = sum(outcome.state == "failed" for outcome in found)
     if skipped:
         complain(f"{skipped} of {len(items)} images skipped: they were done")
+    foreign = sum(x.entry is not None and x.entry.foreign for x in found)
+    if foreign:
+        complain(f"{foreign} of them: labels that were corrected or made elsewhere")
     if failed:
         complain(f"{failed} of {len(items)} images failed")
     return 1 if failed else 0

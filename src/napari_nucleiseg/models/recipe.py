@@ -65,6 +65,9 @@ class SavedRecipe(Record):
     condition : str
         What the conditions of image files are told by; see
         `io.conditions.conditions_of`.
+    corrected : bool
+        Whether the labels were corrected by hand afterwards, which a recipe does not
+        do again.
     """
 
     version: str = metadata.version("napari-nucleiseg")
@@ -79,6 +82,7 @@ class SavedRecipe(Record):
     measure: MeasureParams | None = None
     gates: list[Gate] = Field(default_factory=list)
     condition: str = ""
+    corrected: bool = False
 
     @classmethod
     def of(cls, model: str | Path, **how: Any) -> Self:
@@ -268,7 +272,8 @@ class SavedRecipe(Record):
         if self.measure is not None and self.gates:
             imports.append(_GATES_IMPORT)
             lines += self._gate_lines()
-        first = ["from pathlib import Path", ""] if path is not None else []
+        first = ["# What was corrected by hand is not done again."] * self.corrected
+        first += ["from pathlib import Path", ""] if path is not None else []
         return "\n".join([*first, imports[0], *sorted(imports[1:]), "", *lines]) + "\n"
 
 

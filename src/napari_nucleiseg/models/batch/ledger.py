@@ -42,6 +42,8 @@ class Entry(Record):
         Of the image.
     area : float or None
         Of the image, mm²; None if it is unknown or was not measured.
+    foreign : bool
+        Whether the labels were corrected since, or come from elsewhere.
     """
 
     image: list[int]
@@ -55,6 +57,7 @@ class Entry(Record):
     confidence: list[float] = Field(default_factory=list)
     axes: str = ""
     area: float | None = None
+    foreign: bool = False
 
 
 class Ledger:

@@ -44,6 +44,9 @@ log = logging.getLogger(__name__)
 
 REPORT_FILE = "report.html"
 
+#: What is said of labels that were corrected, or were there before.
+FOREIGN = "These labels were corrected or made elsewhere; they are left as they are."
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -184,9 +187,18 @@ class Batch:
         if self.wanted.overlay and not item.overlay_in(self.folder).is_file():
             return False
         entry = self.ledger.read(item.name)
-        if entry is None or entry.labels != file_state(labels):
+        if entry is None or entry.foreign or entry.labels != file_state(labels):
             return True
         return entry.segmented == self._segmenting and entry.image == item.state()
+
+    def known_of(self, item: Item) -> tuple[Entry | None, str]:
+        """Return what is known of an image that is done, and what to say of it."""
+        entry = self.ledger.read(item.name)
+        if entry is not None and entry.labels != file_state(
+            item.labels_in(self.folder)
+        ):
+            return None, FOREIGN
+        return entry, " ".join(entry.warnings) if entry else ""
 
     # ---- running --------------------------------------------------------------------
 
@@ -359,6 +371,8 @@ class Batch:
                 segmented=self._segmenting,
                 nuclei=len(np.unique(labels[labels > 0])),
                 axes=self.recipe.axes or found.axes,
+                warnings=[FOREIGN],
+                foreign=True,
             )
         if self._measuring:
             entry = self._measure(item, entry, found, labels, SilentMonitor())

@@ -225,6 +225,7 @@ class BatchForm(Container):
             channel=self.more["channel"].value,
             measure=measure if self.more["measure"].value else None,
             condition=self.rule,
+            corrected=False,
         )
 
     def _as_in_the_widgets(self) -> SavedRecipe:

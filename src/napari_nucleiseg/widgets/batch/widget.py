@@ -181,8 +181,7 @@ class BatchWidget(JobShell):
             rows = []
             for item in batch.items:
                 if not again and batch.is_done(item):
-                    entry = batch.ledger.read(item.name)
-                    words = " ".join(entry.warnings) if entry else ""
+                    entry, words = batch.known_of(item)
                     rows.append(Row(item, "skipped", entry, words))
                 elif item.title in failed:
                     message = failed[item.title].message

@@ -49,7 +49,7 @@ class Asked:
 
     def with_gates(self, gates: list[Gate]) -> SavedRecipe:
         """Return the recipe with gates."""
-        return self.recipe.replace(gates=gates)
+        return self.recipe.replace(gates=gates, corrected=bool(self.note))
 
     def as_command(self, gates: list[Gate]) -> str:
         """Return the line for the shell.

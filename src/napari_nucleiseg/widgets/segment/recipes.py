@@ -41,7 +41,7 @@ class Recipes:
         image = self._form.chosen_layer()
         kept = None if image is None else self._state.kept(image)
         if kept is not None:
-            return kept.found.recipe
+            return kept.found.recipe.replace(corrected=bool(self.left_out()))
         if self._form.chosen_model() is None:
             raise ValueError(NO_MODEL)
         recipe = self._state.as_asked().recipe
@@ -71,5 +71,7 @@ class Recipes:
 
     def take(self, recipe: SavedRecipe) -> str:
         """Fill the form by a recipe, and return what is to be said of that."""
-        missing = self._form.take(recipe)
-        return missing or "Settings loaded. Press Segment to use them."
+        text = self._form.take(recipe) or "Settings loaded. Press Segment to use them."
+        if recipe.corrected:
+            text += " Its labels were corrected by hand afterwards; that is not in it."
+        return text

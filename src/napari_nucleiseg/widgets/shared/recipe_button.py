@@ -37,7 +37,7 @@ class RecipeButton(QPushButton):
     say : callable
         Shows a sentence.
     note : callable, optional
-        Returns what the lines copied do not do; empty if they do everything.
+        Returns what the recipe does not do again; empty if it does everything.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class RecipeButton(QPushButton):
 
         def write() -> str:
             self._recipe().write(path)
-            return f"Saved as {path}."
+            return f"Saved as {path}.{self._note()}"
 
         self._try(write)
 
