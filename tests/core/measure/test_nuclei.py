@@ -3,10 +3,11 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.ndimage as ndi
 from skimage.measure import regionprops_table
 
 from napari_nucleiseg import measure
-from napari_nucleiseg.core.measure.nuclei import area_mm2
+from napari_nucleiseg.core.measure.units import area_mm2
 from napari_nucleiseg.core.monitor import Cancelled
 from napari_nucleiseg.io.sample_data import load_sample
 
@@ -58,6 +59,46 @@ def test_a_real_image_is_measured_as_by_regionprops_table():
         inside = image[labels == row.label]
         assert row.integrated_DNA == inside.sum()
         assert row.median_DNA == np.median(inside)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0), (0.325, 0.325), (0.5, 0.3)])
+def test_ragged_nuclei_with_holes_and_in_pieces_are_as_by_regionprops(spacing):
+    rng = np.random.default_rng(0)
+    noise = ndi.gaussian_filter(rng.normal(size=(100, 100)), 1.2)
+    blobs = ndi.label(noise > 0.05)[0]
+    # Pixels that lie apart, and one pixel alone.
+    blobs[90:] = np.where(rng.random((10, 100)) < 0.1, blobs.max() + 7, 0)
+    blobs[0, 0] = blobs.max() + 1
+    image = rng.normal(100, 30, size=blobs.shape)
+    found = measure(blobs, {"DNA": image}, scale=spacing)
+    shapes = dict(SHAPES)
+    if spacing[0] != spacing[1]:
+        del shapes["perimeter_um"]
+    wanted = regionprops_table(
+        blobs,
+        image,
+        properties=[
+            "centroid",
+            *(name for name in shapes.values() if "-" not in name),
+            *(f"intensity_{name}" for name in INTENSITIES),
+        ],
+        spacing=spacing,
+    )
+    assert len(found) > 20
+    for ours, theirs in shapes.items():
+        assert found[ours].tolist() == wanted[theirs].tolist(), ours
+    for name in INTENSITIES:
+        assert found[f"{name}_DNA"].tolist() == wanted[f"intensity_{name}"].tolist()
+    medians = [np.median(image[blobs == label]) for label in found["label"]]
+    assert found["median_DNA"].tolist() == medians
+
+
+def test_labels_may_be_huge_and_below_0_is_background(square):
+    far = np.where(square > 0, square.astype(np.int64) * 10**12, -5)
+    found, wanted = measure(far, square), measure(square, square)
+    assert found["label"].tolist() == [10**12, 2 * 10**12, 7 * 10**12]
+    others = [name for name in wanted if name != "label"]
+    pd.testing.assert_frame_equal(found[others], wanted[others])
 
 
 def test_units_are_in_the_names_of_the_columns(square):

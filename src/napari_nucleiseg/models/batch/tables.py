@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleiseg.core.measure.gates import add_gates
-from napari_nucleiseg.core.measure.nuclei import area_mm2, measure, plane_names
+from napari_nucleiseg.core.measure.nuclei import measure, plane_names
 from napari_nucleiseg.core.measure.summary import summarise
+from napari_nucleiseg.core.measure.units import area_mm2
 from napari_nucleiseg.core.params import MeasureParams
 from napari_nucleiseg.io.pixel_size import read_pixel_size
 from napari_nucleiseg.io.tables import write_geojson, write_rois, write_table

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_nucleiseg.core.measure.gates import Gate
-from napari_nucleiseg.core.measure.nuclei import area_mm2
 from napari_nucleiseg.core.measure.summary import summarise
+from napari_nucleiseg.core.measure.units import area_mm2
 from napari_nucleiseg.core.segment.planes import from_image_axes
 from napari_nucleiseg.io.tables import write_geojson, write_rois, write_table
 from napari_nucleiseg.widgets.measure import painting

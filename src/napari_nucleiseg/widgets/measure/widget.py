@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleiseg.core.measure.gates import Gate
-from napari_nucleiseg.core.measure.nuclei import area_mm2
+from napari_nucleiseg.core.measure.units import area_mm2
 from napari_nucleiseg.core.params import MeasureParams
 from napari_nucleiseg.models.recipe import SavedRecipe
 from napari_nucleiseg.widgets.measure.form import (
