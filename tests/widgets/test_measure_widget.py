@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_nucleiseg import measure
 from napari_nucleiseg.io.sample_data import load_sample
+from napari_nucleiseg.widgets.measure import painting
 from napari_nucleiseg.widgets.measure.plot import NucleiPlot
 from napari_nucleiseg.widgets.measure.table import NucleiModel
 
@@ -173,7 +174,10 @@ def test_selected_nuclei_are_deleted_and_undone(qtbot, docked, sample):
     layer.undo()
     np.testing.assert_array_equal(layer.data, sample.labels)
     assert "have changed since" in panel.line.text()
+    panel.model.select(~panel.model.selected)
+    assert "have changed since" in panel.line.text()
     press_measure(qtbot, docked)
+    assert "have changed since" not in panel.line.text()
     assert set(labels) <= set(panel.model.table["label"])
 
 
@@ -301,3 +305,38 @@ def test_in_a_small_window_table_and_plot_fold_into_tabs(qtbot, docked, sample):
     window.resize(1500, 900)
     qtbot.waitUntil(lambda: panel.view.isVisible() and panel.plots.isVisible())
     assert not panel.folding.tabs.isVisible()
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.uint64, np.uint16, np.uint8])
+def test_nuclei_of_any_number_are_coloured(qtbot, viewer, kind):
+    layer = viewer.add_labels(np.zeros((20, 40), kind))
+    numbers = np.array([1, 3, 200, 70_000, 10**9, 10**15])
+    numbers = numbers[numbers <= np.iinfo(kind).max].astype(kind)
+    for i, number in enumerate(numbers.tolist()):
+        layer.data[:, 5 * i : 5 * i + 3] = number
+    painter = painting.Painter(layer)
+    own = layer.colormap
+    chosen = numbers == numbers[-1]
+    painter.paint(numbers, None, chosen)
+    for number, picked in zip(numbers.tolist(), chosen, strict=True):
+        assert (layer.get_color(number)[0] > 0.9) == picked
+        shown = layer.colormap.map(layer.data)[0, layer.data[0] == number]
+        assert (shown[:, 0] > 0.9).all() == picked
+    assert layer.get_color(0) is None or layer.get_color(0)[3] == 0
+    qtbot.wait(50)
+    # What is on the screen.
+    layer.opacity = 1
+    viewer.reset_view()
+    picture = viewer.screenshot(flash=False).reshape(-1, 4)
+    yellow = (picture[:, 0] > 240) & (picture[:, 1] > 200) & (picture[:, 2] < 60)
+    assert yellow.any()
+    painter.paint(numbers, np.linspace(0, 1, len(numbers)), ~chosen & chosen)
+    assert layer.get_color(int(numbers[-1]))[1] > 0.8
+    assert layer.get_color(int(numbers[0]))[1] < 0.1
+    qtbot.wait(50)
+    layer.show_selected_label = True
+    layer.selected_label = int(numbers[1])
+    assert viewer.screenshot(flash=False).any()
+    layer.show_selected_label = False
+    painter.restore()
+    assert layer.colormap is own

@@ -8,14 +8,16 @@ import numpy as np
 import pandas as pd
 from napari.components import ViewerModel
 from napari.layers import Labels
-from napari.utils.colormaps import DirectLabelColormap, ensure_colormap
+from napari.utils.colormaps import ensure_colormap
 
+from napari_nucleiseg.widgets.shared.label_colours import LabelColours
 from napari_nucleiseg.widgets.shared.layers import RECORD
 
 #: Colours of the nuclei that are selected, and of the others meanwhile.
 _CHOSEN, _OTHERS = (1.0, 0.85, 0.1, 1.0), (0.5, 0.5, 0.5, 0.55)
 
-_CLEAR = (0.0, 0.0, 0.0, 0.0)
+#: Colours of a column.
+_SHADES = 128
 
 #: Values of a column run over the colours between these percentiles.
 _LOW, _HIGH = 1, 99
@@ -35,26 +37,24 @@ def data_axes(layer: Labels) -> str:
     return "".join(map(str, range(ndim - 2))) + "YX"
 
 
-def colours_of(table: pd.DataFrame, column: str) -> dict[int | None, Any]:
-    """Return a colour for each label, by the values of a column."""
+def shares_of(table: pd.DataFrame, column: str) -> np.ndarray:
+    """Return ``(n,)`` how far up the scale of colours each row's value lies, 0 to 1.
+
+    NaN where the value is not known.
+    """
     values = table[column]
     if values.dtype == object or isinstance(values.dtype, pd.StringDtype):
         numbers = pd.factorize(values)[0].astype(float)
     else:
         numbers = values.to_numpy(float)
     known = np.isfinite(numbers)
-    low, high = np.percentile(numbers[known], (_LOW, _HIGH)) if known.any() else (0, 1)
+    if not known.any():
+        return np.full(len(numbers), np.nan)
+    low, high = np.percentile(numbers[known], (_LOW, _HIGH))
     if high <= low:  # nearly all have one value: of the others, none is left out
-        low, high = (
-            (numbers[known].min(), numbers[known].max()) if known.any() else (0, 1)
-        )
+        low, high = numbers[known].min(), numbers[known].max()
     shares = np.clip((numbers - low) / (high - low or 1), 0, 1)
-    shown = ensure_colormap("viridis").map(np.where(known, shares, 0))
-    shown[~known] = _OTHERS
-    found: dict[int | None, Any] = dict(
-        zip(table["label"].astype(int).tolist(), shown, strict=True)
-    )
-    return {**found, None: _OTHERS, 0: _CLEAR}
+    return np.where(known, shares, np.nan)
 
 
 class Painter:
@@ -71,19 +71,34 @@ class Painter:
         self._ours: Any = None
 
     def paint(
-        self, colours: dict[int | None, Any] | None, selected: np.ndarray
+        self, labels: np.ndarray, shares: np.ndarray | None, selected: np.ndarray
     ) -> None:
-        """Paint nuclei by these colours, if any, and bring out the selected labels."""
+        """Bring out the nuclei that are selected; if none is, colour them by a column.
+
+        Parameters
+        ----------
+        labels : numpy.ndarray
+            ``(n,)``.
+        shares : numpy.ndarray or None
+            ``(n,)`` from `shares_of`; None for no column.
+        selected : numpy.ndarray
+            ``(n,)`` bool.
+        """
         layer = self._layer
         if layer.colormap is not self._ours:
             self._own = layer.colormap  # someone else has changed it
-        if colours is None and not selected.size:
+        if selected.any():
+            shown, places = labels[selected], np.zeros(selected.sum(), int)
+            palette = np.array([_CHOSEN])
+        elif shares is not None:
+            known = np.isfinite(shares)
+            shown = labels[known]
+            places = np.rint(shares[known] * (_SHADES - 1)).astype(int)
+            palette = ensure_colormap("viridis").map(np.linspace(0, 1, _SHADES))
+        else:
             self.restore()
             return
-        if colours is None or selected.size:
-            base: dict[int | None, Any] = {None: _OTHERS, 0: _CLEAR}
-            colours = base | {int(label): _CHOSEN for label in selected}
-        layer.colormap = DirectLabelColormap(color_dict=colours)
+        layer.colormap = LabelColours.of(shown, places, palette, _OTHERS)
         self._ours = layer.colormap
 
     def restore(self) -> None:

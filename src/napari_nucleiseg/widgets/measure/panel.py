@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import napari
 
 _TITLE = "Measure nuclei"
+_STALE = "The labels have changed since they were measured. Press Measure again."
 
 
 class NucleiPanel(QWidget):
@@ -54,6 +55,7 @@ class NucleiPanel(QWidget):
         self.is_gone = False
         self.measured: Measured | None = None
         self._tie: LabelsTie | None = None
+        self._stale = False
         self.plots = PlotSide()
         self._make_controls()
         self._lay_out()
@@ -145,7 +147,7 @@ class NucleiPanel(QWidget):
     def show_measured(self, measured: Measured) -> None:
         """Show another table; gates that fit it stay."""
         self._leave_layer()
-        self.measured = measured
+        self.measured, self._stale = measured, False
         self._tie = LabelsTie(self.viewer, measured.layer, self._on_labels_changed)
         self.plots.keep_fitting(measured.table)
         self.line.clear()
@@ -159,7 +161,6 @@ class NucleiPanel(QWidget):
         offer(self.colour_box, [NONE, *(c for c in table if c != "label")])
         self.model.show_table(table, selected)
         self.view.resizeColumnsToContents()
-        self._draw()
 
     def _draw(self) -> None:
         self.plots.draw(self.model.table, self.model.selected)
@@ -182,7 +183,8 @@ class NucleiPanel(QWidget):
     def _count(self) -> None:
         shown, chosen = len(self.model.order), int(self.model.selected.sum())
         text = f"{shown:,} of {len(self.model.table):,} nuclei shown"
-        self.line.setText(f"{text}, {chosen:,} selected." if chosen else f"{text}.")
+        text = f"{text}, {chosen:,} selected." if chosen else f"{text}."
+        self.line.setText(f"{text} {_STALE}" if self._stale else text)
 
     # ---- selecting ------------------------------------------------------------------
 
@@ -278,9 +280,9 @@ class NucleiPanel(QWidget):
 
     def _on_labels_changed(self) -> None:
         """Say that the table is out of date."""
-        self.line.setText(
-            "The labels have changed since they were measured. Press Measure again."
-        )
+        if not self._stale:
+            self._stale = True
+            self._count()
 
     def _on_layer_removed(self, event: Any) -> None:
         if self.measured is not None and event.value is self.layer:

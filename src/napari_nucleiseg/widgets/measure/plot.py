@@ -124,9 +124,9 @@ class NucleiPlot(FigureCanvasQTAgg):
         known = np.isfinite(values)
         if known.any():
             bins = np.histogram_bin_edges(values[known], bins=50)
-            axes.hist(values[known], bins, color=_ALL)
-            if selected.any():
-                axes.hist(values[known & selected], bins, color=_CHOSEN)
+            for some, colour in ((known, _ALL), (known & selected, _CHOSEN)):
+                counts = np.histogram(values[some], bins)[0]
+                axes.stairs(counts, bins, fill=True, color=colour)
         axes.set_ylabel("nuclei")
         _hold(axes)
 

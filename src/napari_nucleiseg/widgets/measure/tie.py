@@ -36,7 +36,7 @@ class LabelsTie:
         self.viewer, self.layer = viewer, layer
         self._on_changed = on_changed
         self._painter = painting.Painter(layer)
-        self._own_doing = False
+        self._own_doing = self._changed = False
         self._point = viewer.dims.point
         self._checksum = _checksum(layer)
         for event in self._edits:
@@ -55,10 +55,10 @@ class LabelsTie:
 
     def paint(self, table: pd.DataFrame, column: str, selected: np.ndarray) -> None:
         """Colour the nuclei by a column of the table, and bring out selected rows."""
-        colours = painting.colours_of(table, column) if column in table else None
+        shares = painting.shares_of(table, column) if column in table else None
         self._own_doing = True
         try:
-            self._painter.paint(colours, table["label"].to_numpy()[selected])
+            self._painter.paint(table["label"].to_numpy(), shares, selected)
         finally:
             self._own_doing = False
 
@@ -101,9 +101,10 @@ class LabelsTie:
         """Notice edits. Undoing only draws the layer anew, and so do sliders."""
         point = self.viewer.dims.point
         moved, self._point = point != self._point, point
-        if moved or self._own_doing:
+        if moved or self._own_doing or self._changed:
             return
         if _checksum(self.layer) != self._checksum:
+            self._changed = True
             self._on_changed()
 
 

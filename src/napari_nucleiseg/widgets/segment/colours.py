@@ -6,12 +6,16 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Labels
-from napari.utils.colormaps import DirectLabelColormap, ensure_colormap
+from napari.utils.colormaps import ensure_colormap
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QWidget
 
+from napari_nucleiseg.widgets.shared.label_colours import LabelColours
+
 #: Colours run from this confidence, and all below, to 1: most nuclei lie in between.
 UNSURE = 0.5
+
+_SHADES = 128
 
 
 class ConfidenceColours:
@@ -26,9 +30,10 @@ class ConfidenceColours:
         if self._layer is not layer:
             self.take_off()
             self._layer, self._former = layer, layer.colormap
-        table: dict[int | None, Any] = {None: "white", 0: "transparent"}
-        table.update(zip(labels.tolist(), _colours(confidence), strict=True))
-        layer.colormap = DirectLabelColormap(color_dict=table)
+        doubt = np.clip((1 - confidence) / (1 - UNSURE), 0, 1)
+        places = np.rint(doubt * (_SHADES - 1)).astype(int)
+        palette = _colours(1 - np.linspace(0, 1, _SHADES) * (1 - UNSURE))
+        layer.colormap = LabelColours.of(labels, places, palette, (1.0, 1.0, 1.0, 1.0))
 
     def take_off(self) -> None:
         """Give the layer that was coloured its own colours back."""
