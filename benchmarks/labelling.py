@@ -195,42 +195,36 @@ def tables(sets: dict[str, Any]) -> str:
     """Return a table for each set: the rounds, as proposed and at random."""
     parts = []
     for name, one in sets.items():
-        cells = []
-        proposed = [row for row in one["rows"] if row["way"] == "as proposed"]
-        for count in dict.fromkeys(row["regions"] for row in proposed):
-            mine, other = (
-                [x for x in one["rows"] if x["way"] == way and x["regions"] == count]
-                for way in WAYS
-            )
-            cells.append([count, *_cells(mine), *_cells(other)])
+        counts = dict.fromkeys(sorted(row["regions"] for row in one["rows"]))
+        cells = [
+            [count, *(cell for way in WAYS for cell in _cells(one["rows"], way, count))]
+            for count in counts
+        ]
         header = ["regions so far"]
         for way in WAYS:
-            header += [f"{way}: nuclei", "corrections", "minutes", "AP@0.5"]
+            header += [f"{way}: nuclei", "clicks so far", "AP@0.5"]
         parts.append(
             f"**{name}**: {one['pool']} images to label, {one['test']} scored "
-            f"({one['nuclei']} nuclei); AP@0.5 of the base {one['before']:.3f}\n\n"
-            + markdown(header, cells)
+            f"({one['nuclei']} nuclei); AP@0.5 of the built-in model "
+            f"{one['before']:.3f}; {one['steps']}\n\n" + markdown(header, cells)
         )
     return "\n\n".join(parts)
 
 
-def _cells(rows: Sequence[dict[str, Any]]) -> list[object]:
-    if not rows:
-        return ["–"] * 4
-    mean = {
-        key: float(np.mean([row[key] for row in rows]))
-        for key in ("nuclei", "corrections", "minutes", "AP")
-    }
-    aps = [row["AP"] for row in rows]
-    text = f"{mean['AP']:.3f}"
-    if len(rows) > 1:
+def _cells(rows: Sequence[dict[str, Any]], way: str, count: int) -> list[object]:
+    """Return nuclei, clicks and AP after so many regions, means over the seeds."""
+    mine = [row for row in rows if row["way"] == way]
+    now = [row for row in mine if row["regions"] == count]
+    if not now:
+        return ["–"] * 3
+    seeds = {row["seed"] for row in now}
+    before = [x for x in mine if x["seed"] in seeds and x["regions"] <= count]
+    clicks = sum(row["corrections"] + CLICKS for row in before) / len(seeds)
+    aps = [row["AP"] for row in now]
+    text = f"{np.mean(aps):.3f}"
+    if len(aps) > 1:
         text += f" ({min(aps):.3f}–{max(aps):.3f})"
-    return [
-        round(mean["nuclei"]),
-        round(mean["corrections"]),
-        f"{mean['minutes']:.1f}",
-        text,
-    ]
+    return [round(np.mean([row["nuclei"] for row in now])), round(clicks), text]
 
 
 def read_images(args: argparse.Namespace) -> Images:
@@ -290,6 +284,8 @@ def main() -> None:
             "test": len(test),
             "nuclei": int(sum(np.unique(x[2]).size - 1 for x in test)),
             "before": score(args.model, test),
+            "steps": f"{params.epochs * params.steps_per_epoch} steps of "
+            f"{params.batch_size} patches of {params.patch_size} px a round",
             "rows": [],
         }
         name = args.called or args.field or args.pairs.name
