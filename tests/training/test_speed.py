@@ -9,6 +9,7 @@ from napari_nucleiseg.training.speed import (
     estimate_minutes,
     find_speed,
     pixels_per_epoch,
+    remember_around,
     remember_speed,
 )
 
@@ -63,6 +64,19 @@ def test_the_estimate_is_what_such_a_training_takes(memory):
     an_epoch = pixels_per_epoch(params) / 1e6 * 1.2 + 9.0
     seconds = 10 * an_epoch + 9.0
     assert seconds <= 60 * estimate_minutes(params, "nuclei") <= seconds + 60
+
+
+def test_what_is_before_and_after_the_epochs_is_remembered(memory):
+    """On a busy computer, Keras alone takes minutes to start."""
+    params = TrainParams(epochs=1000, minutes=2.0)
+    remember_around("nuclei", 240.0)  # of a network whose speed is not known: nothing
+    assert not memory.exists()
+    remember_speed("nuclei", Speed(1.2, 6.0), 5e6)
+    assert estimate_minutes(params, "nuclei") < 3
+    remember_around("nuclei", 240.0)
+    assert 6.0 < estimate_minutes(params, "nuclei") < 6.5
+    remember_speed("nuclei", Speed(1.1, 6.0), 5e6)
+    assert find_speed("nuclei") == Speed(1.1, 6.0, 240.0)
 
 
 def test_a_training_of_next_to_nothing_teaches_no_speed(memory):

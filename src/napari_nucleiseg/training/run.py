@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,12 @@ from napari_nucleiseg.training.outcome import TrainOutcome, plain_history
 from napari_nucleiseg.training.rehearsal import rehearsal_pairs
 from napari_nucleiseg.training.run_folder import Order, RunFolder
 from napari_nucleiseg.training.specs import spec_for
-from napari_nucleiseg.training.speed import Speed, pixels_per_epoch, remember_speed
+from napari_nucleiseg.training.speed import (
+    Speed,
+    pixels_per_epoch,
+    remember_around,
+    remember_speed,
+)
 
 if TYPE_CHECKING:
     from napari_nucleiseg.training.drawing import Drawing
@@ -249,7 +255,7 @@ def execute(run: RunFolder, monitor: Monitor | None = None) -> TrainOutcome:
 
 
 def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
-    order = run.order()
+    order, began = run.order(), time.monotonic()
     monitor.report(Progress("Starting Keras", 0, 0))
     # Everything wrong with the base is said before Keras takes its seconds.
     base = None if order.base is None else find_model(order.base)
@@ -271,7 +277,7 @@ def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
         network = find_architecture(order.architecture).build(
             pretrained=order.pretrained, fetch=resume is None
         )
-    drawn = Drawing(run.report)
+    drawn, around = Drawing(run.report), time.monotonic() - began
     try:
         training = fit_network(
             pairs,
@@ -288,6 +294,7 @@ def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
         )
     finally:
         drawn.close()
+    ended = time.monotonic()
     monitor.report(Progress("Judging the model", 0, 0))
     verdict = judge(training, base, test, share)
     monitor.report(Progress("Saving the model", 0, 0))
@@ -313,6 +320,7 @@ def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
     )
     if kept:
         outcome = outcome.replace(folder=run.accept())
+    remember_around(training.architecture.name, around + time.monotonic() - ended)
     return outcome
 
 

@@ -19,7 +19,7 @@ _CHECKING = 1_600_000
 #: Seconds for a million pixels on one core, of a network that nothing is known of.
 _GUESS = 10.0
 
-#: Starting Keras, and judging and saving the model, seconds.
+#: Starting Keras, and judging and saving the model, seconds, where it was never seen.
 _AROUND = 30.0
 
 #: An epoch of fewer pixels says nothing: it is all overhead.
@@ -39,10 +39,13 @@ class Speed:
         Seconds that training takes for a million pixels.
     checking : float
         Seconds from the end of one epoch to the beginning of the next.
+    around : float
+        Seconds for starting Keras, and for judging and saving the model.
     """
 
     per_megapixel: float
     checking: float
+    around: float = _AROUND
 
 
 def _memory() -> Path:
@@ -51,7 +54,7 @@ def _memory() -> Path:
 
 
 def _remembered() -> dict[str, list[float]]:
-    """Return the two figures of `Speed`, by architecture."""
+    """Return the figures of `Speed`, by architecture; the last one may be missing."""
     try:
         known = json.loads(_memory().read_text(encoding="utf-8"))
         found = {str(name): [float(x) for x in pair] for name, pair in known.items()}
@@ -60,7 +63,7 @@ def _remembered() -> dict[str, list[float]]:
     return {
         name: pair
         for name, pair in found.items()
-        if len(pair) == 2 and all(0 < x < float("inf") for x in pair)
+        if len(pair) in (2, 3) and all(0 < x < float("inf") for x in pair)
     }
 
 
@@ -91,9 +94,21 @@ def remember_speed(architecture: str, speed: Speed, pixels: float) -> None:
     """
     if pixels < _LEAST_PIXELS:
         return
-    path = _memory()
+    known = _remembered()
+    around = known.get(architecture, [])[2:]
     pair = [round(speed.per_megapixel, 3), round(speed.checking, 3)]
-    known = {**_remembered(), architecture: pair}
+    _write({**known, architecture: [*pair, *around]})
+
+
+def remember_around(architecture: str, seconds: float) -> None:
+    """Note how long starting Keras, and judging and saving a model took here."""
+    known = _remembered()
+    if architecture in known and seconds > 0:
+        _write({**known, architecture: [*known[architecture][:2], round(seconds, 3)]})
+
+
+def _write(known: dict[str, list[float]]) -> None:
+    path = _memory()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(known)
@@ -116,4 +131,4 @@ def estimate_minutes(params: TrainParams, architecture: str) -> float:
         # The epoch under way is checked all the same.
         minutes = min(minutes, params.minutes + speed.checking / 60)
     # What it starts from is checked too.
-    return minutes + (_AROUND + speed.checking) / 60
+    return minutes + (speed.around + speed.checking) / 60
