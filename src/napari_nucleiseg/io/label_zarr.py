@@ -20,6 +20,9 @@ CHUNK = 256
 #: Levels are added until the longest side is at most this, pixels.
 SMALLEST = 512
 
+#: The column of a table that says what was touched by hand, and how; None for others.
+BY_HAND = "by_hand"
+
 #: What OME-Zarr calls axes; one that is none of them has no type.
 _TYPES = {"T": "time", "Z": "space", "Y": "space", "X": "space"}
 

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 from pydantic import Field
 
-from napari_nucleiseg.core.monitor import Monitor, check_cancelled
+from napari_nucleiseg.core.monitor import Monitor, Progress, check_cancelled
 from napari_nucleiseg.core.params import InstanceSettings, SegmentParams, needs_run
 from napari_nucleiseg.core.record import JsonTable, Record
 from napari_nucleiseg.core.segment.blocks.grid import (
@@ -16,6 +16,11 @@ from napari_nucleiseg.core.segment.blocks.grid import (
     plan_blocks,
 )
 from napari_nucleiseg.core.segment.blocks.settling import widest_hole
+from napari_nucleiseg.core.segment.confidence import (
+    Calibration,
+    Judge,
+    label_confidence,
+)
 from napari_nucleiseg.core.segment.image import LARGE, Window
 from napari_nucleiseg.core.segment.lazy import LazyPlanes
 from napari_nucleiseg.core.segment.region import Region, touch
@@ -118,6 +123,13 @@ class BlockPlan(Record):
         """The settings."""
         return InstanceSettings(**self.settings)
 
+    @property
+    def judge(self) -> Judge:
+        """What makes confidences of figures."""
+        if self.calibration is None:
+            return label_confidence
+        return Calibration(**self.calibration)
+
     def needs_network(self, params: SegmentParams) -> bool:
         """Return whether other maps are needed for what is asked for now."""
         return bool(needs_run(self.params, params))
@@ -158,8 +170,9 @@ def hash_image(planes: LazyPlanes, dtype: str, monitor: Monitor) -> str:
     total = len(planes) * len(windows)
     chosen = np.unique(np.linspace(0, total - 1, min(total, _WINDOWS)).astype(int))
     side = int((LARGE / len(chosen)) ** 0.5)
-    for index in chosen:
+    for done, index in enumerate(chosen):
         check_cancelled(monitor)
+        monitor.report(Progress("Looking at the image", done, len(chosen)))
         y, x = (
             slice(part.start, min(part.stop, part.start + side))
             for part in windows[index % len(windows)]

@@ -21,17 +21,13 @@ from napari_nucleiseg.core.segment.blocks.grid import (
 )
 from napari_nucleiseg.core.segment.blocks.joining import join_basins
 from napari_nucleiseg.core.segment.blocks.settling import settle, widest_hole
-from napari_nucleiseg.core.segment.confidence import (
-    Calibration,
-    Judge,
-    label_confidence,
-)
 from napari_nucleiseg.core.segment.figures import NucleusFigures
 from napari_nucleiseg.core.segment.image import Window
 from napari_nucleiseg.core.segment.region import Region
 from napari_nucleiseg.core.segment.result import number_kept
 from napari_nucleiseg.io.block_files import BlockFiles, reader_of_blocks
 from napari_nucleiseg.io.label_zarr import (
+    BY_HAND,
     add_to_image,
     create_labels,
     open_labels,
@@ -137,7 +133,8 @@ def finish_region(
     """Make the labels of a region whose blocks are there; the others stay as they are.
 
     The blocks are kept. If there are no labels yet, all else is empty. A nucleus that
-    is there and has its centroid outside of the region keeps its pixels.
+    is there keeps its pixels if it has its centroid outside of the region, or was
+    touched by hand; what is found anew for the most part under such a one is left out.
 
     Parameters
     ----------
@@ -171,22 +168,35 @@ def finish_region(
         if before is not None:
             here = in_plane(before, plan, index)
             places = before["centroid_y"][here], before["centroid_x"][here]
-            gone = before["label"][here][region.covers(index, *places)]
+            anew = region.covers(index, *places)
+            if BY_HAND in before:
+                anew &= np.array([how is None for how in before[BY_HAND][here]], bool)
+            gone = before["label"][here][anew]
             tables[0] = {
                 name: values[~np.isin(tables[0]["label"], gone)]
                 for name, values in tables[0].items()
             }
+        made = joined.columns(highest)
+        kept = np.ones(joined.count + 1, bool)
+        if before is not None and BY_HAND in before:
+            free = np.zeros(joined.count + 1, np.int64)
+            for window, labels in joined.labels():
+                held = np.asarray(levels[0][(*place, *window)])
+                there = labels[(held == 0) | np.isin(held, gone)]
+                free += np.bincount(there, minlength=free.size)
+            kept[1:] = 2 * free[1:] > made["area"]
+            made[BY_HAND] = np.full(joined.count, None, object)
         areas = np.zeros(joined.count, np.int64)
         for window, labels in joined.labels():
             where = (*place, *window)
             held = np.asarray(levels[0][where])
             held[np.isin(held, gone)] = 0
-            labels = np.where(held > 0, 0, labels)
+            labels = np.where((held > 0) | ~kept[labels], 0, labels)
             areas += np.bincount(labels.ravel(), minlength=joined.count + 1)[1:]
             new = np.where(labels > 0, labels + highest, 0)
             levels[0][where] = np.where(held > 0, held, new).astype(np.uint32)
             shrink(levels, place, plan.block, window=window)
-        made = joined.columns(highest) | {"area": areas}
+        made |= {"area": areas}
         tables.append({name: values[areas > 0] for name, values in made.items()})
         highest += joined.count
     table = {
@@ -198,8 +208,12 @@ def finish_region(
         fresh.rename(result)
         add_to_image(result)
     files.tidy()
-    counts = [int(in_plane(table, plan, i).sum()) for i in range(plan.planes)]
-    return Finished(plan, counts)
+    return Finished(plan, count_by_plane(table, plan))
+
+
+def count_by_plane(table: Mapping[str, np.ndarray], plan: BlockPlan) -> list[int]:
+    """Return how many nuclei of a table each plane has."""
+    return [int(in_plane(table, plan, index).sum()) for index in range(plan.planes)]
 
 
 def in_plane(
@@ -310,10 +324,7 @@ class JoinedPlane:
             (maps,) = files.read(first + i, "maps")
             figures.add(settled, maps, inside)
             _add_places(sums, settled[inside], window)
-        judge: Judge = label_confidence
-        if plan.calibration is not None:
-            judge = Calibration(**plan.calibration)
-        judged = judge(figures)
+        judged = plan.judge(figures)
         centroid = sums / np.maximum(figures.area, 1)
         outside = None if region is None else ~region.covers(index, *centroid)
         self._numbers = number_kept(judged, settings, outside=outside)

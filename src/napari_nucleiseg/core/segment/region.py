@@ -52,6 +52,13 @@ class Region:
         return found
 
 
+def everywhere(shape: tuple[int, int]) -> Region:
+    """Return all of an image ``(y, x)``, in all of its planes."""
+    height, width = shape
+    corners = [[-1, -1], [-1, width], [height, width], [height, -1]]
+    return Region(((None, np.array(corners, float)),))
+
+
 def touch(first: Window, second: Window) -> bool:
     """Return whether two windows have a pixel in common."""
     return all(

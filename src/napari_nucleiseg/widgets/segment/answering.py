@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
 from qtpy.QtWidgets import QPushButton
 
 from napari_nucleiseg.core.monitor import Monitor
-from napari_nucleiseg.core.params import NEEDS_RUN
+from napari_nucleiseg.core.params import NEEDS_RUN, SegmentParams
+from napari_nucleiseg.core.segment.preview import Preview
+from napari_nucleiseg.core.segment.result import resolve_settings
 from napari_nucleiseg.widgets.segment import large
 from napari_nucleiseg.widgets.segment import run as runs
+from napari_nucleiseg.widgets.segment.edits import watch_of, watched_labels
 from napari_nucleiseg.widgets.segment.form import SegmentForm
 from napari_nucleiseg.widgets.segment.large_labels import show_patch
+from napari_nucleiseg.widgets.segment.patching import (
+    LEAST_PIXELS,
+    Patch,
+    preview_of,
+)
 from napari_nucleiseg.widgets.segment.places import WHOLE, window_in_view
 from napari_nucleiseg.widgets.segment.run import Found
 from napari_nucleiseg.widgets.segment.state import State
@@ -56,6 +64,11 @@ class AnsweringShell(JobShell):
         self.apply_button.hide()
         self.apply_button.clicked.connect(self._apply_to_all)
         self._settle = one_shot(self, SETTLE_MS, self._relabel)
+        # What is in view was made anew, and the rest is being made.
+        self._rest = False
+        self._patch: Patch | None = None
+        # What answers for what was in view last, and the maps that it is of.
+        self._part: tuple[Any, Preview] | None = None
 
     def _on_found(self, image: Image, found: Found) -> None:
         """Show a result."""
@@ -92,15 +105,24 @@ class AnsweringShell(JobShell):
         if image is not None and in_file is not None:
             self._preview(image, in_file)
             return
-        kept = None if image is None else self.state.kept(image)
-        if image is None or kept is None or not self.state.wants_labels(kept):
+        if self.is_busy:
+            return
+        if self._task is not None and not self._rest:
+            self._settle.start()  # one at a time; the last values win
             return
         if self._task is not None:
-            if not self.is_busy:
-                self._settle.start()  # one at a time; the last values win
-            return
-        before = kept.found
-        params = self.inputs.params().replace(diameter=before.run.params.diameter)
+            self._task.job.quit()
+            self._end()
+        kept = None if image is None else self.state.kept(image)
+        if image is not None and kept is not None and self.state.wants_labels(kept):
+            params = self.inputs.params().replace(
+                diameter=kept.found.run.params.diameter
+            )
+            if not self._show_part(image, kept, params):
+                self._relabel_all(image, kept.found, params)
+
+    def _relabel_all(self, image: Image, before: Found, params: SegmentParams) -> None:
+        """Make all labels anew."""
 
         def done(found: Found) -> None:
             now = self.state.kept(image)
@@ -112,7 +134,54 @@ class AnsweringShell(JobShell):
             done,
             layers=(image,),
             quiet=True,
+            bar=self._rest,
         )
+
+    def _show_part(self, image: Image, kept: runs.Kept, params: SegmentParams) -> bool:
+        """Make those in view first, if that is worth it; return whether it is."""
+        result, run = kept.found.result, kept.found.run
+        layer = watched_labels(self.viewer, image)
+        watch = None if layer is None else watch_of(layer)
+        if layer is None or watch is None or result.region is not None:
+            return False
+        if result.labels.size < LEAST_PIXELS:
+            return False
+        try:
+            plane, window = window_in_view(self.viewer, image, run.choice)
+        except ValueError:
+            return False
+        before = None
+        if self._part is not None and self._part[0] is result.planes:
+            before = self._part[1]
+            if (before.plane, before.asked) != (plane, window):
+                before = None
+        settings = resolve_settings(params, result.model_settings, result.diameter)
+
+        def work(_: Monitor) -> tuple[Preview, np.ndarray]:
+            preview = before or preview_of(result, plane, window)
+            return preview, preview.labels(settings)
+
+        def done(found: tuple[Preview, np.ndarray]) -> None:
+            self._part = (result.planes, found[0])
+            now = self.state.kept(image)
+            if now is not kept or layer not in self.viewer.layers:
+                return
+            self._patch = Patch.show(layer, watch, *found)
+            self._rest = True
+            self._relabel_all(image, kept.found, params)
+
+        self._start(work, done, layers=(image,), quiet=True)
+        return True
+
+    def _on_ended(self) -> None:
+        self._take_patch_off()
+
+    def _take_patch_off(self) -> None:
+        """Take off what was shown in view before the rest."""
+        self._rest = False
+        if self._patch is not None:
+            self._patch.take_off()
+            self._patch = None
 
     def _preview(self, image: Image, kept: large.LargeKept) -> None:
         """Show what the values make of the part of a large image that is in view."""

@@ -292,6 +292,8 @@ class EditWatch:
         # It lives as long as the layer does, and keeps nothing alive.
         self._viewer, self._layer = weakref.ref(viewer), weakref.ref(layer)
         self.table = table
+        #: Whether what is shown is no edit.
+        self.paused = False
         self._point = viewer.dims.point
         self._due = False
         layer.events.paint.connect(self._on_edit)
@@ -314,8 +316,8 @@ class EditWatch:
         """Bring the features up to date, and return whether the layer was edited."""
         self._due = False
         layer = self._layer()
-        if layer is None:
-            return False
+        if layer is None or self.paused:
+            return layer is not None and self.table.edited
         table = self.table.update(np.asarray(full_data(layer)))
         if table is not None:
             layer.features = shown(table)

@@ -132,9 +132,7 @@ class ForecastLine(MessageLine):
 
 def _named(place: str) -> str:
     """Return what a place is called at the beginning of a sentence."""
-    if place.startswith("inside"):
-        return f"What is {place}"
-    return place[:1].upper() + place[1:]
+    return f"What is {place}" if place.startswith("inside") else "What is in view"
 
 
 def long_duration(seconds: float) -> str:

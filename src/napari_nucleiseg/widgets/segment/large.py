@@ -16,13 +16,15 @@ from napari.layers import Image, Labels
 from napari_nucleiseg.core.monitor import Monitor, Stages
 from napari_nucleiseg.core.params import InstanceSettings, SegmentParams, needs_run
 from napari_nucleiseg.core.segment.image import Window
+from napari_nucleiseg.core.segment.preview import Preview
+from napari_nucleiseg.core.segment.region import everywhere
 from napari_nucleiseg.io.block_files import BlockFiles
 from napari_nucleiseg.io.label_zarr import open_labels, read_table
 from napari_nucleiseg.io.lazy_images import LazyImage
 from napari_nucleiseg.models.block_plan import BlockPlan
-from napari_nucleiseg.models.by_block import segment_blocks
+from napari_nucleiseg.models.by_block import KeptMaps, segment_blocks
+from napari_nucleiseg.models.correcting import is_corrected
 from napari_nucleiseg.models.finishing import finish, finish_region
-from napari_nucleiseg.models.preview import Preview
 from napari_nucleiseg.widgets.segment.run import Run
 from napari_nucleiseg.widgets.shared.controls import quoted
 from napari_nucleiseg.widgets.shared.layers import (
@@ -179,10 +181,13 @@ def find_by_block(
         anew=True,
         monitor=stages,
     )
-    if run.region is None:
+    region = run.region
+    if region is None and is_corrected(output):
+        region = everywhere(plan.plane_shape)  # what was corrected stays
+    if region is None:
         done = finish(output, keep=True, monitor=stages)
     else:
-        done = finish_region(output, run.region, monitor=stages)
+        done = finish_region(output, region, monitor=stages)
     table = pd.DataFrame(read_table(output.with_suffix(".parquet")))
     table = table.rename(columns={"label": "index"})
     seconds = time.monotonic() - run.started
@@ -325,6 +330,8 @@ def preview_of(kept: LargeKept, plane: int, window: Window) -> Preview:
     before, found = kept.preview, kept.found
     fresh = before is None or before.plane != plane or before.asked != window
     if fresh:
-        kept.preview = Preview(found.output, found.plan, plane, window)
+        plan = found.plan
+        maps = KeptMaps(plan, BlockFiles(found.output), plane)
+        kept.preview = Preview(maps, plane, window, scale=plan.scale, judge=plan.judge)
     assert kept.preview is not None
     return kept.preview

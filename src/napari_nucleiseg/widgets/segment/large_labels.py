@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels
 
+from napari_nucleiseg.core.labels.numbering import numbers_before
 from napari_nucleiseg.core.segment.planes import to_image_axes
+from napari_nucleiseg.core.segment.preview import Preview
 from napari_nucleiseg.models.finishing import in_plane
-from napari_nucleiseg.models.preview import Preview
 from napari_nucleiseg.widgets.segment.large import LargeFound
 from napari_nucleiseg.widgets.shared.layers import RECORD, placement
 
@@ -149,33 +150,3 @@ def show_patch(
         patched.append(_Patched(level, place, (y, x), patch.astype(np.uint32)))
     shown = lazy_levels(found, patched)
     layer.data = shown if len(shown) > 1 else shown[0]
-
-
-def numbers_before(labels: np.ndarray, before: np.ndarray, highest: int) -> np.ndarray:
-    """Return for each label the number that the same nucleus had before.
-
-    Parameters
-    ----------
-    labels, before : numpy.ndarray
-        ``(y, x)`` labels 1..n, and others of the same nuclei.
-    highest : int
-        New nuclei are numbered from after it.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``(n + 1,)`` int64, 0 for the background. The same is what shares more than
-        half of the area of both together.
-    """
-    count = int(labels.max(initial=0))
-    numbers = np.r_[0, highest + 1 + np.arange(count)]
-    both = (labels > 0) & (before > 0)
-    pairs, shared = np.unique(
-        np.stack([labels[both], before[both]]), axis=1, return_counts=True
-    )
-    mine = np.bincount(labels.ravel(), minlength=count + 1)
-    names, areas = np.unique(before, return_counts=True)
-    theirs = areas[np.searchsorted(names, pairs[1])]
-    same = 2 * shared > mine[pairs[0]] + theirs - shared
-    numbers[pairs[0, same]] = pairs[1, same]
-    return numbers

@@ -21,7 +21,6 @@ from napari_nucleiseg.models.card import CARD_FILE
 from napari_nucleiseg.models.registry import Model
 from napari_nucleiseg.widgets.segment import large
 from napari_nucleiseg.widgets.segment import run as runs
-from napari_nucleiseg.widgets.segment.answering import AnsweringShell
 from napari_nucleiseg.widgets.segment.corrector import replace_labels
 from napari_nucleiseg.widgets.segment.edits import (
     shown,
@@ -32,6 +31,7 @@ from napari_nucleiseg.widgets.segment.forecast_line import ForecastLine
 from napari_nucleiseg.widgets.segment.form import SegmentForm
 from napari_nucleiseg.widgets.segment.kept_blocks import KeptBlocks
 from napari_nucleiseg.widgets.segment.large_labels import show_labels
+from napari_nucleiseg.widgets.segment.part_shell import PartShell
 from napari_nucleiseg.widgets.segment.places import WHOLE
 from napari_nucleiseg.widgets.segment.putting import put_result
 from napari_nucleiseg.widgets.segment.recipes import Recipes
@@ -62,7 +62,7 @@ _STAYS = "Cancelled. What is finished stays; press Segment to go on after it."
 _RUN_TIP = "Find every nucleus in the chosen image, and add them as a labels layer."
 
 
-class SegmentWidget(AnsweringShell):
+class SegmentWidget(PartShell):
     """Choose an image, press Segment, get a labels layer with every nucleus.
 
     Parameters
@@ -139,6 +139,8 @@ class SegmentWidget(AnsweringShell):
                 self.progress,
                 self.apply_button,
                 self.result_line,
+                self.correct_button,
+                self.write_button,
                 self.recipe_button,
                 self.review,
                 self.teach_button,
@@ -170,6 +172,7 @@ class SegmentWidget(AnsweringShell):
     def closeEvent(self, event: Any) -> None:
         """Stop what is running when the widget is closed."""
         self.forecast.stop()
+        self._take_patch_off()
         super().closeEvent(event)
 
     # ---- what the user chose ------------------------------------------------------
@@ -279,6 +282,7 @@ class SegmentWidget(AnsweringShell):
             )
         self._update_forecast()
         self._update_apply()
+        self._update_parts()
 
     def _say(self, text: str) -> None:
         """Say what came of a press, until something else is chosen."""
@@ -312,6 +316,7 @@ class SegmentWidget(AnsweringShell):
             self._say(explain(e))
             return
         self.forecast.stop()
+        self._take_patch_off()
         if self.inputs.is_large():
             self._run_by_block(image, run)
             return
@@ -371,6 +376,7 @@ class SegmentWidget(AnsweringShell):
         self._on_value_changed()
 
     def _on_ended(self) -> None:
+        super()._on_ended()
         self._follow_blocks()
         self._show_state()
 

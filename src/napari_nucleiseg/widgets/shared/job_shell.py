@@ -39,6 +39,7 @@ class _Task:
     done: Callable[[Any], None]
     layers: Sequence[Layer]
     quiet: bool
+    bar: bool
     cancelled: str
 
 
@@ -147,6 +148,7 @@ class JobShell(Shell):
         *,
         layers: Sequence[Layer],
         quiet: bool = False,
+        bar: bool = False,
         cancelled: str = "",
     ) -> None:
         """Start a job; one that is under way is not waited for any more.
@@ -161,6 +163,8 @@ class JobShell(Shell):
             What it is about: if one is removed, the job stops.
         quiet : bool
             Whether it shows no progress, and the button stays as it is.
+        bar : bool
+            Whether a quiet one shows its progress all the same.
         cancelled : str
             What is said when the user has stopped it, if not what `STOP` says.
         """
@@ -168,7 +172,7 @@ class JobShell(Shell):
             self._task.job.quit()
         self._stopping = False
         job = Job(work)
-        self._task = _Task(job, done, layers, quiet, cancelled)
+        self._task = _Task(job, done, layers, quiet, bar, cancelled)
         job.progressed.connect(self._on_progress)
         job.returned.connect(self._on_returned)
         job.errored.connect(self._on_errored)
@@ -213,7 +217,9 @@ class JobShell(Shell):
 
     def _on_progress(self, progress: Progress) -> None:
         task = self._current()
-        if task is not None and not task.quiet and not self._stopping:
+        if task is None or self._stopping:
+            return
+        if task.bar or not task.quiet:
             self.progress.show_progress(progress)
 
     def _on_returned(self, result: Any) -> None:

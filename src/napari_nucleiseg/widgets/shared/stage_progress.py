@@ -17,7 +17,7 @@ MOVE_MS = 400
 _PARTS = 10_000
 
 #: How soon the first report is expected, seconds, and what it will bring of the whole.
-_FIRST, _FIRST_STEP = 5.0, 0.01
+_FIRST, _FIRST_STEP = 10.0, 0.03
 
 
 class StageProgress(Container):

@@ -49,7 +49,7 @@ def join_basins(blocks: Iterable[Basins], separation: float, min_area: int) -> N
         Nuclei with fewer pixels are dropped.
     """
     found = [
-        (one.ids, one.areas, one.firsts, one.peaks, one.pairs, one.passes)
+        (one.ids, one.areas, one.firsts, one.peaks, *_able(one, separation))
         for one in blocks
     ]
     columns = [np.concatenate(column) for column in zip(*found, strict=True)]
@@ -77,6 +77,22 @@ def join_basins(blocks: Iterable[Basins], separation: float, min_area: int) -> N
     numbers = np.zeros(ids.size, np.int32)
     numbers[kept[np.argsort(first[kept])]] = np.arange(1, kept.size + 1)
     return Nuclei(ids, numbers[root], int(kept.size))
+
+
+def _able(block: Basins, separation: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return a block's pairs and passes without those that it knows join nothing.
+
+    They are most of all, and need not be kept until all blocks have been looked at.
+    """
+    pairs, passes = block.pairs, block.passes
+    if not len(pairs) or not block.ids.size:
+        return pairs, passes
+    at = np.searchsorted(block.ids, pairs).clip(max=block.ids.size - 1)
+    peaks = np.where(block.ids[at] == pairs, block.peaks[at], 0)
+    # A basin whose seed is in another block has no peak here.
+    low = peaks.min(axis=1).astype(float)
+    able = (low == 0) | (passes.astype(float) >= separation * low)
+    return pairs[able], passes[able]
 
 
 def _join(

@@ -1,25 +1,16 @@
-"""What other thresholds would make of a part of a large image, from kept blocks."""
+"""What other thresholds would make of a part of a plane, from its maps."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 
 from napari_nucleiseg.core.params import InstanceSettings
-from napari_nucleiseg.core.segment.blocks.grid import ArrayMaps, widen
+from napari_nucleiseg.core.segment.blocks.grid import ArrayMaps, MapSource, widen
 from napari_nucleiseg.core.segment.blocks.separating import Flooded, separate
 from napari_nucleiseg.core.segment.blocks.settling import widest_hole
-from napari_nucleiseg.core.segment.confidence import (
-    Calibration,
-    Judge,
-    label_confidence,
-)
+from napari_nucleiseg.core.segment.confidence import Judge
 from napari_nucleiseg.core.segment.image import Window
 from napari_nucleiseg.core.segment.result import number_kept
-from napari_nucleiseg.io.block_files import BlockFiles
-from napari_nucleiseg.models.block_plan import BlockPlan
-from napari_nucleiseg.models.by_block import KeptMaps
 
 #: A longer side of a part is cut to this, around its middle, pixels: as much as
 #: answers while a slider moves.
@@ -31,24 +22,37 @@ class Preview:
 
     Parameters
     ----------
-    output : pathlib.Path
-        The OME-Zarr whose blocks were kept; see `finishing.finish`.
-    plan : BlockPlan
-        What they have in common.
+    maps : MapSource
+        The plane's.
     plane : int
-        Which plane.
+        Its number.
     window : tuple of slice
-        What is in view of it.
+        The part; of one that is too large, the middle is taken.
+    scale : float
+        Size of what the network saw over the plane's own.
+    judge : callable
+        Makes confidences.
+
+    Attributes
+    ----------
+    asked, window, outer : tuple of slice
+        The part as it was asked for, as it was taken, and with what is around it.
     """
 
     def __init__(
-        self, output: Path, plan: BlockPlan, plane: int, window: Window
+        self,
+        maps: MapSource,
+        plane: int,
+        window: Window,
+        *,
+        scale: float,
+        judge: Judge,
     ) -> None:
         self.plane, self.asked, self.window = plane, window, _middle(window)
-        self._plan = plan
+        self._scale, self._judge = scale, judge
         # Nuclei at its edge are to be whole.
-        self.outer = widen(self.window, plan.plane_shape, widest_hole(plan.scale))
-        self._maps = KeptMaps(plan, BlockFiles(output), plane).read(self.outer)
+        self.outer = widen(self.window, maps.shape, widest_hole(scale))
+        self._maps = maps.read(self.outer)
         self._flooded = Flooded()
 
     def labels(self, settings: InstanceSettings) -> np.ndarray:
@@ -60,15 +64,12 @@ class Preview:
         found, figures = separate(
             ArrayMaps(self._maps),
             settings,
-            scale=self._plan.scale,
+            scale=self._scale,
             flooded=self._flooded,
         )
-        judge: Judge = label_confidence
-        if self._plan.calibration is not None:
-            judge = Calibration(**self._plan.calibration)
         y, x = _centroids(found)
         outside = ~self.covers(y + self.outer[0].start, x + self.outer[1].start)
-        return number_kept(judge(figures), settings, outside=outside)[found]
+        return number_kept(self._judge(figures), settings, outside=outside)[found]
 
     def covers(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Return which of these places of the plane lie in the window, bool."""
