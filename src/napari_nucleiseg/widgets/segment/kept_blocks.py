@@ -11,7 +11,7 @@ from napari_nucleiseg.io.block_files import BlockFiles
 from napari_nucleiseg.widgets.shared.asking import ask
 from napari_nucleiseg.widgets.shared.controls import MessageLine, explain
 
-_TIP = "Delete the folder {folder}."
+_TIP = "Delete what runs have left beside the labels, after asking."
 
 _OF_RESULT = (
     "The labels and their table stay, but sliders and Segment can no longer change "
@@ -36,6 +36,7 @@ class KeptBlocks(QWidget):
             "Delete the blocks that a cancelled run has finished; Segment then starts "
             "from the beginning."
         )
+        self.button.setToolTip(_TIP)
         self.button.clicked.connect(self._on_clicked)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -58,7 +59,6 @@ class KeptBlocks(QWidget):
         else:
             text = f"{number} done of an earlier run ({size}): Segment goes on."
         self.line.setText(text)
-        self.button.setToolTip(_TIP.format(folder=blocks.folder))
 
     def _on_clicked(self) -> None:
         output = self._output
