@@ -56,6 +56,18 @@ def own_models(monkeypatch, tmp_path_factory):
 
 
 @pytest.fixture
+def int8():
+    """In tests that use this, models are saved as int8 too, which takes seconds."""
+
+
+@pytest.fixture(autouse=True)
+def no_int8(request, monkeypatch):
+    if "int8" not in request.fixturenames:
+        name = "napari_nucleiseg.training.run._typical_tiles"
+        monkeypatch.setattr(name, lambda *_: None)
+
+
+@pytest.fixture
 def make_monitor():
     return Recorder
 

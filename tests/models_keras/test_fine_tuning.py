@@ -50,6 +50,7 @@ def test_training_writes_a_model_that_segments(
     assert monitor.reports[-1].stage == "Saving the model"
 
 
+@pytest.mark.usefixtures("int8")
 def test_going_on_from_the_bundled_model_starts_where_it_is(
     quick, pairs, validation, tmp_path, tile_of
 ):
