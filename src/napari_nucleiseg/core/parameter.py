@@ -49,6 +49,8 @@ class ParamSpec:
         What a control shows first instead of None; the least value by default.
     choices : tuple of str
         The words allowed; empty if it is not a choice.
+    shown : tuple of str
+        What a form calls each of them.
     """
 
     name: str
@@ -65,6 +67,7 @@ class ParamSpec:
     auto: str
     start: float | None
     choices: tuple[str, ...]
+    shown: tuple[str, ...]
 
 
 def parameter(
@@ -85,7 +88,8 @@ def parameter(
     low, high : float, optional
         Least and largest value allowed.
     **about
-        ``unit``, ``step``, ``advanced``, ``auto`` and ``start``; see `ParamSpec`.
+        ``unit``, ``step``, ``advanced``, ``auto``, ``start`` and ``shown``; see
+        `ParamSpec`.
     """
     return Field(default, ge=low, le=high, title=title, json_schema_extra=about)
 
@@ -130,4 +134,5 @@ def _spec(kind: type[BaseModel], name: str) -> ParamSpec:
         auto=about.get("auto", "auto"),
         start=about.get("start", low),
         choices=choices,
+        shown=about.get("shown") or tuple(word.capitalize() for word in choices),
     )

@@ -129,7 +129,12 @@ class SegmentParams(_Thresholds):
     """Test-time augmentation: run the network on the image flipped four ways and
     average. Two to three times as slow, and a little more accurate."""
 
-    engine: Engine = parameter("auto", "Engine", advanced=True)
+    engine: Engine = parameter(
+        "auto",
+        "Engine",
+        advanced=True,
+        shown=("Auto", "float32", "int8", "Graphics card"),
+    )
     """What the network runs on: the processor with numbers of 32 bits (float32) or of 8
     (int8, up to three times as fast on newer processors, where the model has it), or
     the graphics card (gpu). Auto times float32 and int8 once on this computer and takes

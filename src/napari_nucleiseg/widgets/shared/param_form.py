@@ -152,7 +152,7 @@ def _control(spec: ParamSpec) -> Any:
     if spec.kind is bool:
         widget = CheckBox(text=spec.label, value=bool(spec.default))
     elif spec.choices:
-        choices = [(choice.capitalize(), choice) for choice in spec.choices]
+        choices = list(zip(spec.shown, spec.choices, strict=True))
         widget = ComboBox(choices=choices, value=spec.default)
     elif spec.optional and not _is_slider(spec):
         widget = AutoNumber(spec)
