@@ -121,7 +121,7 @@ def test_maps_that_will_not_do_are_named(names, words):
 class BrightIsNucleus:
     """An interpreter of a two-class network: background, nucleus."""
 
-    def __init__(self, path, num_threads):
+    def __init__(self, model_path, num_threads):
         pass
 
     def allocate_tensors(self):

@@ -14,6 +14,7 @@ from napari_nucleiseg.models.card import CARD_FILE
 from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.models.registry import (
     DEFAULT_MODEL,
+    INT8_FILE,
     RUN_FILE,
     TRAIN_FILE,
     find_model,
@@ -46,7 +47,7 @@ def tree(folder):
 def test_the_built_in_model_is_there_and_whole(built_in):
     assert built_in.built_in
     assert built_in.card.name == DEFAULT_MODEL == "nuclei"
-    assert set(built_in.card.files) == {RUN_FILE, TRAIN_FILE}
+    assert set(built_in.card.files) == {RUN_FILE, INT8_FILE, TRAIN_FILE}
     assert built_in.card.maps == (*MAPS, "offset_y", "offset_x", "size")
     assert built_in.card.license
 
@@ -302,7 +303,7 @@ def test_a_file_is_hashed_once_and_again_when_it_has_changed(
     hashed.clear()
     for _ in range(3):
         find_model("mine")
-    assert sorted(hashed) == [TRAIN_FILE, RUN_FILE]
+    assert set(hashed) == {TRAIN_FILE, RUN_FILE, INT8_FILE}
     content = bytearray((folder / RUN_FILE).read_bytes())
     content[100] ^= 1
     state = (folder / RUN_FILE).stat()
@@ -321,7 +322,7 @@ def test_a_file_that_was_just_written_is_not_trusted_yet(built_in, own_models, h
     hashed.clear()
     find_model("mine")
     find_model("mine")
-    assert len(hashed) == 4
+    assert len(hashed) == 6
 
 
 def test_unique_names(built_in, own_models):
