@@ -22,7 +22,7 @@ from napari_nucleiseg.core.params import MeasureParams, SegmentParams
 if TYPE_CHECKING:
     from napari_nucleiseg.core.monitor import Monitor, Progress
     from napari_nucleiseg.models.batch.items import Item
-    from napari_nucleiseg.models.batch.run import Outcome
+    from napari_nucleiseg.models.batch.watching import Outcome
     from napari_nucleiseg.models.recipe import SavedRecipe
 
 

@@ -22,7 +22,8 @@ from napari_nucleiseg.models.registry import find_model
 if TYPE_CHECKING:
     import pandas as pd
 
-    from napari_nucleiseg.models.batch.run import Batch, Outcome
+    from napari_nucleiseg.models.batch.run import Batch
+from napari_nucleiseg.models.batch.watching import Outcome
 
 #: So many images whose nuclei are the least certain are shown.
 _LEAST_CERTAIN = 6

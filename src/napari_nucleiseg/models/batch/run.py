@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,12 @@ from napari_nucleiseg.models.batch.ledger import (
     hash_of_segmenting,
 )
 from napari_nucleiseg.models.batch.tables import Tables
+from napari_nucleiseg.models.batch.watching import (
+    Following,
+    Outcome,
+    SilentWatch,
+    Watch,
+)
 from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.models.recipe import RECIPE_FILE, SavedRecipe
 from napari_nucleiseg.models.segmenting import segment
@@ -75,61 +81,6 @@ class Wanted:
     suffix: str = "csv"
     outlines: Sequence[str] = ()
     max_megapixels: float = MAX_MEGAPIXELS
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of an image.
-
-    Parameters
-    ----------
-    item : Item
-        The image.
-    state : str
-        ``"done"``, ``"skipped"`` (it was done before), ``"failed"`` or ``"stopped"``.
-    entry : Entry or None
-        What is known of it; None if it failed, or was done by an older version.
-    message : str
-        Why it failed.
-    """
-
-    item: Item
-    state: str
-    entry: Entry | None = None
-    message: str = ""
-
-    @property
-    def nuclei(self) -> int:
-        """How many nuclei there are, as far as it is known."""
-        return self.entry.nuclei if self.entry else 0
-
-    @property
-    def complaints(self) -> list[str]:
-        """Why it failed, or what is suspect about it, a sentence each."""
-        if self.message:
-            return [self.message]
-        return self.entry.warnings if self.entry else []
-
-
-class Watch(Protocol):
-    """What follows a batch: a window or a terminal."""
-
-    def begin(self, item: Item) -> Monitor:
-        """Take note that an image is begun, and return what follows that."""
-
-    def end(self, outcome: Outcome) -> None:
-        """Take note of what became of it."""
-
-
-class SilentWatch:
-    """A watch that shows nothing."""
-
-    def begin(self, item: Item) -> Monitor:
-        """Return a monitor that shows nothing."""
-        return SilentMonitor()
-
-    def end(self, outcome: Outcome) -> None:
-        """Drop the outcome."""
 
 
 class Batch:
@@ -455,48 +406,7 @@ def _do_one(
     """Do one image of a batch, in a process of its own."""
     load_model(str(recipe.model), recipe.segment.engine, threads=threads)
     batch = Batch([item], folder, recipe, wanted)
-    return batch._do(item, _Following(monitor), again=True)
-
-
-class _Following(SilentWatch):
-    """A watch that has each image followed by one monitor."""
-
-    def __init__(self, monitor: Monitor) -> None:
-        self._monitor = monitor
-
-    def begin(self, item: Item) -> Monitor:
-        """Return the monitor."""
-        return self._monitor
-
-
-class SharedMonitor:
-    """The monitor of one image, for one that follows them all.
-
-    Parameters
-    ----------
-    monitor : Monitor
-        That of the whole.
-    item : Item
-        The image.
-    index, count : int
-        Its place, and how many there are.
-    """
-
-    def __init__(self, monitor: Monitor, item: Item, index: int, count: int) -> None:
-        self._monitor, self._name = monitor, item.name
-        self._index, self._count = index, count
-
-    def report(self, progress: Progress) -> None:
-        """Pass on how far the whole is."""
-        part = progress.done / progress.total if progress.total else 0
-        # Finding nuclei takes nearly all of the time.
-        done = round(1000 * (self._index + (part if "Find" in progress.stage else 0)))
-        stage = f"{self._name}: {progress.stage.lower()}"
-        self._monitor.report(Progress(stage, done, 1000 * self._count))
-
-    def should_stop(self) -> bool:
-        """Return whether all is to stop."""
-        return self._monitor.should_stop()
+    return batch._do(item, Following(monitor), again=True)
 
 
 def _first(labels: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from napari_nucleiseg.io.atomic import write_whole
 from napari_nucleiseg.models.batch.ledger import Ledger
 
 if TYPE_CHECKING:
-    from napari_nucleiseg.models.batch.run import Outcome
+    from napari_nucleiseg.models.batch.watching import Outcome
 
 #: An image on the sheet is no larger than the first, and has the room of the second
 #: in width; then the room round it, and the height of a line below it; pixels.

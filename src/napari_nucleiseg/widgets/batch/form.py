@@ -12,12 +12,21 @@ from psygnal import Signal
 
 from napari_nucleiseg.core.parameter import parameter
 from napari_nucleiseg.core.params import MeasureParams, SegmentParams, Settings
-from napari_nucleiseg.io.conditions import BY_FOLDER, conditions_of, table_columns
+from napari_nucleiseg.io.conditions import conditions_of, table_columns
 from napari_nucleiseg.io.images import ImageFile
 from napari_nucleiseg.io.inputs import find_images_in
 from napari_nucleiseg.models.batch.items import Item, file_name, plan_files
 from napari_nucleiseg.models.recipe import SavedRecipe, own_left_out, read_recipe
 from napari_nucleiseg.models.registry import Model, list_models
+from napari_nucleiseg.widgets.batch.parts import (
+    BY_PATTERN,
+    BY_TABLE,
+    FILES,
+    FOLDER,
+    LAYERS,
+    image_parts,
+    setting_parts,
+)
 from napari_nucleiseg.widgets.measure.form import pixel_size
 from napari_nucleiseg.widgets.measure.widget import MeasureWidget
 from napari_nucleiseg.widgets.segment.widget import SegmentWidget
@@ -33,9 +42,6 @@ RESULTS = "nuclei"
 
 #: Height of the list of layers, pixels.
 _LIST_HEIGHT = 70
-
-FOLDER, FILES, LAYERS = "folder", "files", "layers"
-_BY_PATTERN, _BY_TABLE = "pattern", "table"
 
 
 class BatchParams(Settings):
@@ -86,7 +92,7 @@ class BatchForm(Container):
     def __init__(self, viewer: napari.Viewer) -> None:
         self._viewer = viewer
         self._suggested = ""  # where results go, unless the user says
-        super().__init__(widgets=[*_image_parts(self._images), *_setting_parts()])
+        super().__init__(widgets=[*image_parts(self._images), *setting_parts()])
         self.margins = (0, 0, 0, 0)
         self.more = ParamForm(BatchParams)
         self.layers.native.setFixedHeight(_LIST_HEIGHT)
@@ -134,8 +140,8 @@ class BatchForm(Container):
         self.folder.visible = self.pattern.visible = source == FOLDER
         self.files.visible = source == FILES
         self.layers.visible = source == LAYERS
-        self.condition_pattern.visible = by == _BY_PATTERN
-        self.condition_table.visible = self.condition_column.visible = by == _BY_TABLE
+        self.condition_pattern.visible = by == BY_PATTERN
+        self.condition_table.visible = self.condition_column.visible = by == BY_TABLE
         self.recipe.visible = self.settings.value == "recipe"
 
     def _suggest_output(self, _: object = None) -> None:
@@ -190,9 +196,9 @@ class BatchForm(Container):
     def rule(self) -> str:
         """The rule of the conditions; see `io.conditions.conditions_of`."""
         by = self.conditions.value
-        if by == _BY_PATTERN:
+        if by == BY_PATTERN:
             return str(self.condition_pattern.value)
-        if by == _BY_TABLE:
+        if by == BY_TABLE:
             column = self.condition_column.value
             return f"{self.condition_table.value}{f':{column}' if column else ''}"
         return str(by)
@@ -309,97 +315,3 @@ class BatchForm(Container):
 
 def _itself(image: ImageFile) -> ImageFile:
     return image
-
-
-def _image_parts(layers: Any) -> list[Any]:
-    """Return the controls that say which images, and by what conditions."""
-    return [
-        ComboBox(
-            name="source",
-            label="Images",
-            choices=[("A folder", FOLDER), ("Files", FILES), ("Open layers", LAYERS)],
-            tooltip="Where the images are.",
-        ),
-        FileEdit(name="folder", label="Folder", mode="d", tooltip="Of the images."),
-        LineEdit(
-            name="pattern",
-            label="Pattern",
-            value="*",
-            tooltip="Which of its images: * for all, *_dapi.tif for those whose names "
-            "end so, **/* for those in the folders within, too. Labels, masks and "
-            "overlays are left out.",
-        ),
-        FileEdit(name="files", label="Files", mode="rm", tooltip="Several at once."),
-        Select(
-            name="layers",
-            label="Layers",
-            choices=layers,
-            tooltip="Which of the open images. Ctrl chooses several.",
-        ),
-        ComboBox(
-            name="conditions",
-            label="Conditions",
-            choices=[
-                ("None", ""),
-                ("Name of the folder", BY_FOLDER),
-                ("Part of the file name", _BY_PATTERN),
-                ("Column of a table", _BY_TABLE),
-            ],
-            tooltip="What the condition of each image is told by. The list of images "
-            "shows it.",
-        ),
-        LineEdit(
-            name="condition_pattern",
-            label="Name",
-            value="{condition}_*",
-            tooltip="How file names are made, without their ending: what stands in "
-            "braces is the condition, and * is anything.",
-        ),
-        FileEdit(
-            name="condition_table",
-            label="Table",
-            mode="r",
-            filter="*.csv",
-            tooltip="A CSV file with a column of file names or wells, and one of "
-            "conditions.",
-        ),
-        NarrowBox(
-            name="condition_column",
-            label="Column",
-            tooltip="The column with the conditions.",
-        ),
-    ]
-
-
-def _setting_parts() -> list[Any]:
-    """Return the controls that say how, and where to."""
-    return [
-        ComboBox(
-            name="settings",
-            label="Settings",
-            choices=[("As in Segment now", "widgets"), ("From a recipe", "recipe")],
-            tooltip="Diameter and thresholds: as they stand in the Segment widget when "
-            "you press Run (the model's own if it is not open), or from a recipe.json.",
-        ),
-        FileEdit(
-            name="recipe",
-            label="Recipe",
-            mode="r",
-            filter="*.json",
-            tooltip="As it is written beside every result.",
-        ),
-        NarrowBox(name="model", label="Model", tooltip="The trained network to use."),
-        LineEdit(
-            name="axes",
-            label="Axes",
-            tooltip="What the images' axes are, a letter for each, such as TCYX; empty "
-            "for what each file says.",
-        ),
-        FileEdit(
-            name="output",
-            label="Results in",
-            mode="d",
-            tooltip="A folder, which is made. Labels, tables, contact sheet, report "
-            "and recipe.json go there.",
-        ),
-    ]

@@ -25,7 +25,7 @@ from qtpy.QtWidgets import (
 
 from napari_nucleiseg.models.batch.items import Item
 from napari_nucleiseg.models.batch.ledger import Entry
-from napari_nucleiseg.models.batch.run import Outcome
+from napari_nucleiseg.models.batch.watching import Outcome
 
 _HEADS = ("Image", "Condition", "State", "Nuclei", "Seconds", "Message")
 _NAME, _MESSAGE = 0, len(_HEADS) - 1

@@ -12,17 +12,13 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_nucleiseg.core.monitor import Monitor, Progress
 from napari_nucleiseg.models.batch.items import Item
-from napari_nucleiseg.models.batch.run import (
-    REPORT_FILE,
-    Batch,
-    Outcome,
-    SharedMonitor,
-    Wanted,
-)
+from napari_nucleiseg.models.batch.run import REPORT_FILE, Batch, Wanted
+from napari_nucleiseg.models.batch.watching import Outcome, SharedMonitor
 from napari_nucleiseg.models.predictor import load_model
-from napari_nucleiseg.widgets.batch.form import LAYERS, BatchForm
+from napari_nucleiseg.widgets.batch.form import BatchForm
 from napari_nucleiseg.widgets.batch.opening import open_result
 from napari_nucleiseg.widgets.batch.panel import BatchPanel, Row
+from napari_nucleiseg.widgets.batch.parts import LAYERS
 from napari_nucleiseg.widgets.shared.bottom_dock import dock_below
 from napari_nucleiseg.widgets.shared.controls import MessageLine, explain, one_shot
 from napari_nucleiseg.widgets.shared.job_shell import JobShell
