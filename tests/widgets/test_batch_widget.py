@@ -1,13 +1,20 @@
 """The Batch widget in a real napari window, used as a biologist would."""
 
+import threading
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QPoint, QPointF, Qt, QTimer
+from qtpy.QtGui import QEnterEvent
 
 from napari_nucleiseg import segment
+from napari_nucleiseg.io.inputs import find_images_in
 from napari_nucleiseg.io.sample_data import load_sample
+from napari_nucleiseg.widgets.batch import form as batch_form
+from napari_nucleiseg.widgets.batch import widget as batch_widget
 
 from .conftest import press, result_layers, wait_until_done
 
@@ -170,3 +177,42 @@ def test_open_layers_and_conditions_of_a_table(viewer, qtbot, widget, tmp_path):
     (layer,) = result_layers(viewer)
     assert layer.scale.tolist() == [0.5, 0.5]
     assert widget.run_button.text() == "Run"
+
+
+def test_a_large_folder_is_looked_through_beside_the_window(
+    viewer, qtbot, widget, tmp_path, monkeypatch
+):
+    for i in range(5000):
+        (tmp_path / f"drug{i % 7}_{i:04d}.tif").touch()
+    threads = []
+
+    def find(folder, pattern):
+        threads.append(threading.current_thread())
+        return find_images_in(folder, pattern)
+
+    monkeypatch.setattr(batch_form, "find_images_in", find)
+    ticks = []
+    timer = QTimer()
+    timer.timeout.connect(lambda: ticks.append(time.perf_counter()))
+    timer.start(5)
+    widget.form.folder.value = tmp_path
+    widget.form.conditions.value = "pattern"
+    wait_until_done(qtbot, widget)
+    timer.stop()
+    assert widget.panel.model.rowCount() == 5000
+    assert column(widget.panel, "Condition")[:2] == ["drug0", "drug0"]
+    assert threads
+    assert threading.main_thread() not in threads
+    print(f"longest stall {1000 * np.diff(ticks).max():.0f} ms")
+    # The list of so many is not made anew whenever the mouse comes by.
+    monkeypatch.setattr(batch_widget, "_LONG", 0)
+    threads.clear()
+    widget.enterEvent(QEnterEvent(QPointF(), QPointF(), QPointF()))
+    wait_until_done(qtbot, widget)
+    assert not threads
+    # But it is for something else, and what is wrong with it is said.
+    widget.form.condition_pattern.value = "without braces"
+    wait_until_done(qtbot, widget)
+    assert "needs braces" in widget.reason_line.text()
+    assert not widget.run_button.isEnabled()
+    assert widget.panel.model.rowCount() == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -258,45 +260,46 @@ class BatchForm(Container):
         text = ", ".join(words)
         return text[:1].upper() + text[1:] + "."
 
-    def items(self, *, keep_data: bool = False) -> list[Item]:
-        """Return the images that are chosen.
+    def images(self, *, keep_data: bool = False) -> Callable[[], list[Item]]:
+        """Note which images are chosen; a large folder takes long to look through.
 
         Parameters
         ----------
         keep_data : bool
             Whether layers are to be copied, so that they may change meanwhile.
 
+        Returns
+        -------
+        callable
+            Returns the images, in any thread; raises ValueError or OSError if there
+            are none, or the rule of the conditions is none.
+
         Raises
         ------
-        ValueError, OSError
-            If there are none, or the rule of the conditions is none.
+        ValueError
+            If nothing is chosen.
         """
-        output = Path(self.output.value)
+        output, rule = Path(self.output.value), self.rule
         if self.source.value == LAYERS:
-            return self._layer_items(output, keep_data)
+            items = self._layer_items(output, keep_data)
+            return lambda: _with_conditions(items, output, rule)
         if self.source.value == FILES:
             paths = [Path(path) for path in self.files.value or ()]
             if not paths:
                 raise ValueError("Choose image files.")
-        else:
-            if str(self.folder.value) in ("", "."):
-                raise ValueError("Choose a folder of images.")
-            paths = find_images_in(Path(self.folder.value), self.pattern.value)
-            if not paths:
-                raise ValueError(
-                    f"There are no images in this folder that {self.pattern.value!r} "
-                    "names. **/* looks in the folders within, too."
-                )
-        return plan_files(paths, output, condition=self.rule)
+            return lambda: plan_files(paths, output, condition=rule)
+        folder, pattern = Path(self.folder.value), str(self.pattern.value)
+        if str(folder) in ("", "."):
+            raise ValueError("Choose a folder of images.")
+        return lambda: plan_files(_find(folder, pattern), output, condition=rule)
 
     def _layer_items(self, output: Path, keep_data: bool) -> list[Item]:
         layers: list[Image] = list(self.layers.value)
         if not layers:
             raise ValueError("Open images, and choose some of them.")
         names = [file_name(layer.name) for layer in layers]
-        found = conditions_of([output / f"{name}.tif" for name in names], self.rule)
         items: list[Item] = []
-        for layer, name, condition in zip(layers, names, found, strict=True):
+        for layer, name in zip(layers, names, strict=True):
             data = snapshot(layer) if keep_data else layer.data
             image = ImageFile(data, layer_axes(layer))
             again = names.index(name) < len(items)
@@ -304,13 +307,32 @@ class BatchForm(Container):
                 Item(
                     name,
                     layer.name,
-                    condition=condition,
                     problem="another layer has the same name" if again else "",
                     load=functools.partial(_itself, image),
                     pixel_size=pixel_size(layer),
                 )
             )
         return items
+
+
+def _find(folder: Path, pattern: str) -> list[Path]:
+    """Return the images of a folder; raise ValueError if there are none."""
+    paths = find_images_in(folder, pattern)
+    if not paths:
+        raise ValueError(
+            f"There are no images in this folder that {pattern!r} names. **/* looks in "
+            "the folders within, too."
+        )
+    return paths
+
+
+def _with_conditions(items: list[Item], output: Path, rule: str) -> list[Item]:
+    """Return layers with their conditions, as if they were files of these names."""
+    found = conditions_of([output / f"{item.name}.tif" for item in items], rule)
+    return [
+        replace(item, condition=condition)
+        for item, condition in zip(items, found, strict=True)
+    ]
 
 
 def _itself(image: ImageFile) -> ImageFile:

@@ -200,6 +200,7 @@ class BatchPanel(QWidget):
         self.view.verticalHeader().setDefaultSectionSize(22)
         self.view.setWordWrap(False)
         header = self.view.horizontalHeader()
+        header.setResizeContentsPrecision(100)  # rows, of perhaps many thousands
         header.setSectionResizeMode(_MESSAGE, QHeaderView.ResizeMode.Stretch)
         self.thumbnail = Thumbnail()
         self.open_button = QPushButton("Open in the viewer")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,7 @@ from qtpy.QtCore import QObject, QUrl, Signal
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QPushButton
 
-from napari_nucleiseg.core.monitor import Monitor, Progress
+from napari_nucleiseg.core.monitor import Monitor, Progress, check_cancelled
 from napari_nucleiseg.models.batch.items import Item
 from napari_nucleiseg.models.batch.run import REPORT_FILE, Batch, Wanted
 from napari_nucleiseg.models.batch.watching import Outcome, SharedMonitor
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 #: The list of images is made anew so long after the last change, milliseconds.
 SETTLE_MS = 200
 
+#: A list that took longer, seconds, is not made anew whenever the mouse comes by.
+_LONG = 0.5
+
 _RUN_TIP = (
     "Find and measure the nuclei in every image of the list that is not done yet. You "
     "can stop at any time and go on later."
@@ -37,31 +42,64 @@ _RUN_TIP = (
 
 @dataclass(frozen=True, eq=False)
 class _Listed:
-    """The images as they are now, and what can be said of them."""
+    """The images as they are now, and what can be said of them; or why there are none.
 
-    batch: Batch
-    rows: list[Row]
+    Parameters
+    ----------
+    asked : str
+        What was asked for.
+    batch : Batch or None
+        Of the images.
+    rows : list of Row
+        One for each.
+    problem : str
+        Why there are none.
+    seconds : float
+        How long it took.
+    """
+
+    asked: str
+    batch: Batch | None = None
+    rows: list[Row] = field(default_factory=list)
+    problem: str = ""
+    seconds: float = 0
 
 
 class _Watch(QObject):
     """Passes what becomes of each image on to the GUI thread."""
 
+    planned = Signal(object)  # a Batch
     began = Signal(object)  # an Item
     ended = Signal(object)  # an Outcome
 
-    def __init__(self, count: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._count, self._done = count, 0
-        self.monitor: Monitor | None = None  # of the whole
+        self._count = self._done = 0
+        self._monitor: Monitor | None = None  # of the whole
+
+    def follow(self, batch: Batch, monitor: Monitor) -> None:
+        """Follow a batch that is about to run."""
+        self._count, self._monitor = len(batch.items), monitor
+        self.planned.emit(batch)
 
     def begin(self, item: Item) -> Monitor:
         self.began.emit(item)
-        assert self.monitor is not None
-        return SharedMonitor(self.monitor, item, self._done, self._count)
+        assert self._monitor is not None
+        return SharedMonitor(self._monitor, item, self._done, self._count)
 
     def end(self, outcome: Outcome) -> None:
         self._done += 1
         self.ended.emit(outcome)
+
+
+def _row_of(batch: Batch, item: Item, again: bool, failed: str | None) -> Row:
+    """Return what is known of an image, and why it failed, if it did just now."""
+    if not again and batch.is_done(item):
+        entry, words = batch.known_of(item)
+        return Row(item, "skipped", entry, words)
+    if failed is not None:
+        return Row(item, "failed", message=failed)
+    return Row(item, "failed" if item.problem else "waiting", message=item.problem)
 
 
 class BatchWidget(JobShell):
@@ -130,6 +168,14 @@ class BatchWidget(JobShell):
 
     # ---- the list of images ---------------------------------------------------------
 
+    def _asked(self) -> str:
+        """Return what the list of images depends on, as a text to be compared."""
+        try:
+            recipe = self.form.chosen_recipe().model_dump_json()
+        except (ValueError, OSError) as e:
+            recipe = explain(e)
+        return f"{self.form.asdict()}{self.form.more.values()}{recipe}"
+
     def _on_list_changed(self) -> None:
         if not self._closed and not self.is_busy:
             self._settle.start()
@@ -140,12 +186,23 @@ class BatchWidget(JobShell):
         self._on_list_changed()
 
     def enterEvent(self, event: Any) -> None:
-        """List the images anew, when the user comes from another dock."""
-        super().enterEvent(event)
-        self._on_list_changed()
+        """List the images anew, when the user comes from another dock.
 
-    def _prepare(self, *, keep_data: bool = False) -> Batch:
-        """Return the batch that the form asks for.
+        Not all of a large folder each time, unless something else is asked for.
+        """
+        super().enterEvent(event)
+        listed = self._listed
+        if listed is None or listed.seconds < _LONG or listed.asked != self._asked():
+            self._on_list_changed()
+
+    def _prepare(self, *, keep_data: bool = False) -> Callable[[], Batch]:
+        """Note what the form asks for.
+
+        Returns
+        -------
+        callable
+            Returns the batch, in any thread; raises ValueError or OSError if there are
+            no images.
 
         Raises
         ------
@@ -153,56 +210,53 @@ class BatchWidget(JobShell):
             If something in the form is missing or wrong.
         """
         recipe = self.form.chosen_recipe()
-        items = self.form.items(keep_data=keep_data)
-        if str(self.form.output.value) in ("", "."):
+        images = self.form.images(keep_data=keep_data)
+        output = Path(self.form.output.value)
+        if str(output) in ("", "."):
             raise ValueError("Choose a folder for the results.")
         how = self.form.more.values()
         wanted = Wanted(pictures=True, sheet=how["contact_sheet"], report=how["report"])
-        return Batch(items, Path(self.form.output.value), recipe, wanted)
+        return lambda: Batch(images(), output, recipe, wanted)
 
     def _list(self) -> None:
         if self.is_busy or self._closed:
             return
+        asked = self._asked()
         try:
-            batch = self._prepare()
+            prepared = self._prepare()
         except (ValueError, OSError) as e:
-            self._problem = explain(e)
-            self._show_list(None)
+            self._show_list(_Listed(asked, problem=explain(e)))
             return
         again = self.form.more["again"].value
         before = self._listed.rows if self._listed is not None else []
-        failed = {row.item.title: row for row in before if row.state == "failed"}
+        failed = {x.item.title: x.message for x in before if x.state == "failed"}
 
-        def work(_: Monitor) -> _Listed:
+        def work(monitor: Monitor) -> _Listed:
+            start = time.monotonic()
+            try:
+                batch = prepared()
+            except (ValueError, OSError) as e:
+                return _Listed(asked, problem=explain(e))
             rows = []
             for item in batch.items:
-                if not again and batch.is_done(item):
-                    entry, words = batch.known_of(item)
-                    rows.append(Row(item, "skipped", entry, words))
-                elif item.title in failed:
-                    message = failed[item.title].message
-                    rows.append(Row(item, "failed", message=message))
-                else:
-                    state = "failed" if item.problem else "waiting"
-                    rows.append(Row(item, state, message=item.problem))
-            return _Listed(batch, rows)
+                check_cancelled(monitor)
+                rows.append(_row_of(batch, item, again, failed.get(item.title)))
+            return _Listed(asked, batch, rows, seconds=time.monotonic() - start)
 
-        self._problem = ""
         self._start(work, self._show_list, layers=(), quiet=True)
 
-    def _show_list(self, listed: _Listed | None) -> None:
-        self._listed = listed
+    def _show_list(self, listed: _Listed) -> None:
+        self._listed, self._problem = listed, listed.problem
         self._show_reason()
-        if listed is None:
+        batch = listed.batch
+        panel = self._open_panel(make=batch is not None)
+        if batch is None:
             self.settings_line.clear()
         else:
-            recipe = listed.batch.recipe
-            self.settings_line.setText(self.form.settings_in_words(recipe))
-        panel = self._open_panel(make=listed is not None)
-        if panel is not None and listed is not None:
-            panel.show_rows(listed.rows, listed.batch.ledger.picture)
-        elif panel is not None:
-            panel.show_rows([], None)
+            self.settings_line.setText(self.form.settings_in_words(batch.recipe))
+        if panel is not None:
+            picture = None if batch is None else batch.ledger.picture
+            panel.show_rows(listed.rows, picture)
         self._show_left()
 
     def _show_left(self) -> None:
@@ -233,30 +287,39 @@ class BatchWidget(JobShell):
             return
         self._settle.stop()
         try:
-            batch = self._prepare(keep_data=True)
+            prepared = self._prepare(keep_data=True)
         except (ValueError, OSError) as e:
             self._say(explain(e))
             return
         again = self.form.more["again"].value
-        panel = self._open_panel()
-        assert panel is not None
-        rows = self._listed.rows if self._listed is not None else []
-        if [x.item.title for x in rows] != [x.title for x in batch.items]:
-            panel.show_rows([Row(item) for item in batch.items], batch.ledger.picture)
-        self._watch = watch = _Watch(len(batch.items))
+        self._open_panel()
+        self._watch = watch = _Watch()
+        watch.planned.connect(self._on_planned)
         watch.began.connect(self._on_image_begun)
         watch.ended.connect(self._on_image_ended)
 
         def work(monitor: Monitor) -> Batch:
             monitor.report(Progress("Loading the model", 0, 0))
+            batch = prepared()
             load_model(str(batch.recipe.model), batch.recipe.segment.engine)
-            watch.monitor = monitor
+            watch.follow(batch, monitor)
             batch.run(watch, again=again)
             return batch
 
         layers = tuple(self.form.layers.value)
         chosen = layers if self.form.source.value == LAYERS else ()
         self._start(work, self._on_done, layers=chosen)
+
+    def _on_planned(self, batch: Batch) -> None:
+        """Show the images that are done now, if others were listed."""
+        panel = self._open_panel(make=False)
+        if panel is None or self.sender() is not self._watch:
+            return
+        shown = [row.item.title for row in panel.model.rows]
+        if shown != [item.title for item in batch.items]:
+            rows = [Row(item) for item in batch.items]
+            self._listed = _Listed(self._asked(), batch, rows)
+            panel.show_rows(rows, batch.ledger.picture)
 
     def _on_image_begun(self, item: Item) -> None:
         panel = self._open_panel(make=False)
@@ -271,7 +334,7 @@ class BatchWidget(JobShell):
     def _on_ended(self) -> None:
         panel = self._open_panel(make=False)
         if self._listed is not None and panel is not None:
-            self._listed = _Listed(self._listed.batch, list(panel.model.rows))
+            self._listed = replace(self._listed, rows=list(panel.model.rows))
         self._show_left()
 
     def _on_done(self, batch: Batch) -> None:
@@ -289,9 +352,9 @@ class BatchWidget(JobShell):
     # ---- looking at results ---------------------------------------------------------
 
     def _on_open_asked(self, row: Row) -> None:
-        if self._listed is None:
+        batch = None if self._listed is None else self._listed.batch
+        if batch is None:
             return
-        batch = self._listed.batch
         try:
             open_result(self.viewer, row.item, batch.folder, batch.recipe, row.entry)
         except (ValueError, OSError) as e:
