@@ -19,9 +19,8 @@ from napari_nucleiseg.training.run_folder import (
     Order,
     RunFolder,
     TrainingBusy,
-    list_runs,
-    sweep_runs,
 )
+from napari_nucleiseg.training.runs import list_runs, sweep_runs
 
 PAIRS = [Pair(np.zeros((9, 9)), np.eye(9, dtype=int), "a")]
 

@@ -37,7 +37,7 @@ from napari_nucleiseg.training.order import Order
 from napari_nucleiseg.training.run_lock import LOCK, OWNER, RunLock, TrainingBusy
 from napari_nucleiseg.training.run_pairs import read_pairs, write_pairs
 
-__all__ = ["SUFFIX", "Order", "RunFolder", "TrainingBusy", "list_runs", "sweep_runs"]
+__all__ = ["SUFFIX", "Order", "RunFolder", "TrainingBusy"]
 
 #: What stands behind a model's name in the name of its training's folder.
 SUFFIX = ".training"
@@ -372,22 +372,3 @@ def _identity(folder: Path) -> str:
     """Return what tells one model in a folder from another; empty if there is none."""
     card = folder / CARD_FILE
     return file_hash(card) if card.is_file() else ""
-
-
-def list_runs(parent: Path) -> list[RunFolder]:
-    """Return the trainings in a folder: under way, interrupted, or not yet kept."""
-    if not parent.is_dir():
-        return []
-    runs = [RunFolder.at(path) for path in sorted(parent.glob("*" + SUFFIX))]
-    return [run for run in runs if run.can_resume or run.has_model or run.owner]
-
-
-def sweep_runs(parent: Path) -> None:
-    """Remove what is left of trainings that were ended before anything was saved."""
-    for path in parent.glob("*" + SUFFIX) if parent.is_dir() else ():
-        with contextlib.suppress(OSError, ValueError):
-            run = RunFolder.at(path)
-            if not run.owner:
-                run.acquire()  # mends what was ended half-way
-                run.release()
-                run.discard_if_empty()

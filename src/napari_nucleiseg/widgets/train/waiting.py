@@ -18,7 +18,8 @@ from napari_nucleiseg.models.registry import (
 from napari_nucleiseg.models.verdict import Verdict
 from napari_nucleiseg.training.outcome import is_unseen, mark_seen
 from napari_nucleiseg.training.report import panels_path
-from napari_nucleiseg.training.run_folder import RunFolder, list_runs, sweep_runs
+from napari_nucleiseg.training.run_folder import RunFolder
+from napari_nucleiseg.training.runs import list_runs, sweep_runs
 from napari_nucleiseg.widgets.shared.controls import (
     MessageLine,
     NarrowBox,
