@@ -20,6 +20,7 @@ from napari_nucleiseg.io.sample_data import load_sample
 from napari_nucleiseg.models.registry import find_model, list_models, save_model
 from napari_nucleiseg.models.segmenting import find_labels
 from napari_nucleiseg.models.verdict import Figures, Verdict
+from napari_nucleiseg.training.checkpoint import TrainState
 from napari_nucleiseg.training.outcome import TrainOutcome
 from napari_nucleiseg.training.process import TrainingKilled, TrainingProcess
 from napari_nucleiseg.training.project.project import Project
@@ -428,6 +429,39 @@ def test_cancelling_keeps_the_examples_and_nothing_else(loop, qtbot, monkeypatch
     assert (project.nuclei, project.rounds) == (12, [])
     assert not list((project.folder / "models").iterdir())
     assert widget.run_button.isEnabled()
+
+
+def test_a_round_whose_dock_is_closed_can_be_resumed_or_discarded(
+    loop, qtbot, monkeypatch
+):
+    class Saving(Patient):
+        def wait(self, monitor):
+            rows = [{"epoch": 1, "loss": 1.0, "val_loss": 1.0, "val_AP50": 0.5}]
+            self.run.save(TrainState([], [], [], rows, {}), [], better=True)
+            super().wait(monitor)
+
+    monkeypatch.setattr(work, "TrainingProcess", Saving)
+    viewer, widget, segment = loop.viewer, loop.widget, loop.segment
+    press(qtbot, segment)
+    wait_until_done(qtbot, segment)
+    for label in range(1, 13):
+        watch_of(viewer.layers["a nuclei"]).accept(label)
+    widget.enterEvent(None)
+    click(qtbot, widget.run_button)
+    qtbot.waitUntil(lambda: widget.progress.bar.max == 10, timeout=20_000)
+    widget.close()
+    project = Project(loop.projects / "my-cells")
+    qtbot.waitUntil(lambda: project.interrupted is not None, timeout=20_000)
+    _, again = viewer.window.add_plugin_dock_widget("napari-nucleiseg", TITLE)
+    again.show()
+    again.projects.open(project.folder)
+    assert not again.run_button.isEnabled()
+    assert "saved up to its last full epoch" in again.interrupted.line.text()
+    click(qtbot, again.interrupted.discard_button)
+    assert not again.interrupted.isVisible()
+    assert again.run_button.isEnabled(), again.reason_line.text()
+    assert (project.nuclei, project.rounds) == (12, [])
+    assert not list((project.folder / "models").iterdir())
 
 
 def test_too_little_is_said_and_a_folder_is_looked_through(loop, qtbot, tmp_path):
