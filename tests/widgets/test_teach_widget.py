@@ -450,11 +450,13 @@ def test_a_round_whose_dock_is_closed_can_be_resumed_or_discarded(
     click(qtbot, widget.run_button)
     qtbot.waitUntil(lambda: widget.progress.bar.max == 10, timeout=20_000)
     widget.close()
+    wait_until_done(qtbot, widget, PATIENCE)
     project = Project(loop.projects / "my-cells")
-    qtbot.waitUntil(lambda: project.interrupted is not None, timeout=20_000)
-    _, again = viewer.window.add_plugin_dock_widget("napari-nucleiseg", TITLE)
+    assert project.interrupted is not None
+    again = teach_widget.TeachWidget(viewer)
+    qtbot.addWidget(again)
     again.show()
-    again.projects.open(project.folder)
+    assert again.projects.folder == project.folder
     assert not again.run_button.isEnabled()
     assert "saved up to its last full epoch" in again.interrupted.line.text()
     click(qtbot, again.interrupted.discard_button)
