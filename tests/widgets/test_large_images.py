@@ -216,7 +216,9 @@ def test_one_bar_goes_forward_through_all_stages(docked, qtbot, slow, out):
     assert {"Finding nuclei", "Measuring nuclei"} & stages
 
 
-def test_what_it_will_take_is_said_before_it_starts(docked, qtbot, slow, monkeypatch):
+def test_what_it_will_take_is_said_before_it_starts(
+    docked, qtbot, slow, monkeypatch, tmp_path
+):
     viewer, widget = docked.viewer, docked.widget
     monkeypatch.setattr(forecast_line, "LEAST_PIXELS", 500_000)
     monkeypatch.setattr(forecast_line, "SETTLE_MS", 10)
@@ -244,6 +246,13 @@ def test_what_it_will_take_is_said_before_it_starts(docked, qtbot, slow, monkeyp
     qtbot.waitUntil(lambda: widget.forecast.forecast.seconds < part, timeout=5000)
     choose_place(widget, "The whole image")
     assert widget.forecast.forecast.seconds == whole
+    assert widget.forecast.isVisible()
+    widget.inputs.output.value = tmp_path / "out.zarr"
+    press(qtbot, widget)
+    assert not widget.forecast.isVisible()  # the bar says it now
+    press(qtbot, widget)
+    qtbot.waitUntil(lambda: not widget.is_busy, timeout=10_000)
+    assert widget.forecast.isVisible()
     widget.inputs.choose(viewer.layers["small"])
     assert not widget.forecast.isVisible()
 
@@ -414,3 +423,36 @@ def test_a_slider_answers_in_view_and_then_everywhere(
     assert len(flooded) == 9
     assert result_layers(viewer) == [layer]
     assert path.exists()
+
+
+def test_other_values_are_applied_only_where_something_was_done(
+    docked, qtbot, slow, out
+):
+    viewer, widget = docked.viewer, docked.widget
+    image = squares((SIDE, SIDE))
+    image[300:310, 300:310] = 0  # a smaller one
+    layer = viewer.add_image(image, name="a")
+    out()
+    box(viewer, (95, 95), (205, 165))
+    viewer.layers.selection.active = layer
+    choose_place(widget, "Inside here")
+    press(qtbot, widget)
+    wait_until_done(qtbot, widget)
+    viewer.layers["here"].data = [
+        np.array([[295, 295], [295, 365], [325, 365], [325, 295]])
+    ]
+    press(qtbot, widget)
+    wait_until_done(qtbot, widget)
+    (labels,) = result_layers(viewer)
+    assert len(labels.features) == 8
+    tiles = slow.tiles
+    viewer.scene.camera.zoom = 8.0
+    viewer.scene.camera.center = (0, 310, 310)
+    qtbot.wait(100)
+    widget.form["min_area"].value = 350
+    wait_until_done(qtbot, widget)
+    widget.apply_button.click()
+    wait_until_done(qtbot, widget)
+    assert slow.tiles == tiles  # the network has not looked at the rest
+    assert len(labels.features) == len(np.unique(labels.data[0])) - 1 == 7
+    assert "what was done before" in widget.result_line.text()

@@ -90,8 +90,16 @@ class Pace:
     separating: float
     by_block: bool
 
-    def forecast(self, region: Region | None = None) -> Forecast:
-        """Say what all of the image, or a region of it, will take."""
+    def forecast(self, region: Region | None = None, done: float = 0.0) -> Forecast:
+        """Say what all of the image, or a region of it, will take.
+
+        Parameters
+        ----------
+        region : Region, optional
+            Where nuclei are looked for.
+        done : float
+            The share of the blocks, 0-1, that are there from a run before.
+        """
         planes, height, width = self.shape
         pixels, tiles = planes * height * width, planes * len(self.tiles)
         if region is not None:
@@ -112,8 +120,9 @@ class Pace:
             )
         return Forecast(
             {
-                "Measuring nuclei": self.measuring,
-                "Finding nuclei": find + flood,
+                # The plan of a run before says what is measured.
+                "Measuring nuclei": 0.0 if done else self.measuring,
+                "Finding nuclei": (1 - done) * (find + flood),
                 "Joining blocks": _JOIN * flood,
                 "Writing labels": _WRITE * flood,
                 "Making smaller levels": _LEVELS * flood,

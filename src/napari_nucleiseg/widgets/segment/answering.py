@@ -22,8 +22,8 @@ from napari_nucleiseg.widgets.segment.patching import (
     Patch,
     preview_of,
 )
-from napari_nucleiseg.widgets.segment.places import WHOLE, window_in_view
-from napari_nucleiseg.widgets.segment.run import Found
+from napari_nucleiseg.widgets.segment.places import window_in_view
+from napari_nucleiseg.widgets.segment.run import Found, Run
 from napari_nucleiseg.widgets.segment.state import State
 from napari_nucleiseg.widgets.shared.controls import one_shot
 from napari_nucleiseg.widgets.shared.job_shell import JobShell
@@ -213,9 +213,16 @@ class AnsweringShell(JobShell):
         self._start(work, done, layers=(image,), quiet=True)
 
     def _apply_to_all(self) -> None:
-        """Make the labels of the whole of a large image anew."""
-        self.inputs.place.value = WHOLE
-        self.run()
+        """Make all labels of a large image anew, where there are any."""
+        image = self.inputs.chosen_layer()
+        kept, asked = large.kept_for(self.viewer, image), self.state.asked()
+        if image is None or kept is None or asked is None or self.is_busy:
+            return
+        self._run_by_block(image, kept.run_again(asked))
+
+    def _run_by_block(self, image: Image, run: Run) -> None:
+        """Find the nuclei of an image that is too large for memory."""
+        raise NotImplementedError
 
     def _update_apply(self) -> None:
         kept = large.kept_for(self.viewer, self.inputs.chosen_layer())

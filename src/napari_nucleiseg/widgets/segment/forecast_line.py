@@ -35,6 +35,7 @@ class ForecastLine(MessageLine):
         self._settle = one_shot(self, SETTLE_MS, self._start)
         self._pace: Pace | None = None
         self._run: Run | None = None
+        self._done = 0.0
         #: The last one, of what is chosen now.
         self.forecast: Forecast | None = None
 
@@ -45,6 +46,7 @@ class ForecastLine(MessageLine):
         *,
         pixels: int = 0,
         by_block: bool = False,
+        done: float = 0.0,
     ) -> None:
         """Say what this run will take; nothing if it is None or small.
 
@@ -58,12 +60,14 @@ class ForecastLine(MessageLine):
             Of all planes.
         by_block : bool
             Whether it is segmented by blocks.
+        done : float
+            The share of the blocks, 0-1, that are there already.
         """
         asked = None
         if data is not None and run is not None and pixels >= LEAST_PIXELS:
             needed = [getattr(run.params, name) for name in NEEDS_RUN]
             asked = id(data.data), run.choice, run.model.folder, by_block, needed
-        self._run = run
+        self._run, self._done = run, done
         if asked == self._asked:
             self._say()
             return
@@ -89,7 +93,8 @@ class ForecastLine(MessageLine):
         self._settle.start()
 
     def stop(self) -> None:
-        """Time no more; what was not said yet is begun again when asked for."""
+        """Say no more until asked again; what was not timed yet is begun again then."""
+        self.setVisible(False)
         self._settle.stop()
         if self._job is not None:
             self._job.quit()
@@ -120,9 +125,12 @@ class ForecastLine(MessageLine):
         if self._pace is None or self._run is None:
             return
         region = self._run.region
-        found = self.forecast = self._pace.forecast(region)
+        # Which blocks of a region are there is not looked at.
+        done = self._done if region is None else 0.0
+        found = self.forecast = self._pace.forecast(region, done)
         memory = max(0.1, found.megabytes / 1000)
         what = "The whole image" if region is None else _named(self._run.place)
+        what = "The rest of the image" if done else what
         self.setText(
             f"{what} will take about {long_duration(found.seconds)} and "
             f"{memory:.1f}\N{NO-BREAK SPACE}GB of memory."

@@ -6,7 +6,7 @@ import math
 import time
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from napari_nucleiseg.core.monitor import Monitor, Stages
 from napari_nucleiseg.core.params import InstanceSettings, SegmentParams, needs_run
 from napari_nucleiseg.core.segment.image import Window
 from napari_nucleiseg.core.segment.preview import Preview
-from napari_nucleiseg.core.segment.region import everywhere
+from napari_nucleiseg.core.segment.region import Region, everywhere
 from napari_nucleiseg.io.block_files import BlockFiles
 from napari_nucleiseg.io.label_zarr import open_labels, read_table
 from napari_nucleiseg.io.lazy_images import LazyImage
@@ -213,6 +213,15 @@ SHARES = {
 }
 
 
+#: The same where blocks are done, and only their thresholds are others.
+AGAIN = {
+    "Finding nuclei": 25.0,
+    "Joining blocks": 40.0,
+    "Writing labels": 20.0,
+    "Making smaller levels": 15.0,
+}
+
+
 def check_output(output: Path) -> None:
     """Say so if the labels cannot go where they are to.
 
@@ -234,6 +243,23 @@ def check_output(output: Path) -> None:
         )
 
 
+def share_done(output: Path | None, run: Run) -> float:
+    """Return which share of the blocks that a run needs is there, 0-1."""
+    files = None if output is None else BlockFiles(output)
+    text = None if files is None else files.read_plan()
+    if files is None or text is None:
+        return 0.0
+    plan = BlockPlan.from_json(text)
+    alike = (plan.model, plan.axes, plan.channel) == (
+        run.model.card.name,
+        run.choice.axes,
+        run.choice.channel,
+    )
+    if not alike or plan.needs_network(run.params):
+        return 0.0
+    return min(1.0, files.count() / (plan.planes * len(plan.windows)))
+
+
 # ---- keeping several ---------------------------------------------------------------
 
 
@@ -246,6 +272,21 @@ class LargeKept:
     preview: Preview | None = None
     #: The thresholds that the labels in view are shown by, if not by the file's.
     shown: dict[str, Any] | None = None
+    #: Where it was looked for, as long as that is not everywhere.
+    outlines: tuple[tuple[int | None, np.ndarray], ...] = ()
+
+    def run_again(self, asked: Run) -> Run:
+        """Return a run by other values wherever something was found."""
+        if self.found.complete or not self.outlines:
+            return replace(asked, region=None, place="the whole image")
+        region = Region(self.outlines)
+        return replace(asked, region=region, place="what was done before")
+
+    def shares(self, run: Run) -> dict[str, float] | None:
+        """Return how long the stages of a run take, if all is known that they need."""
+        found = self.found
+        again = found.complete and found.run.model == run.model
+        return AGAIN if again and not found.plan.needs_network(run.params) else None
 
     @property
     def patched(self) -> bool:
@@ -258,7 +299,14 @@ _KEPT: weakref.WeakKeyDictionary[Image, LargeKept] = weakref.WeakKeyDictionary()
 
 def keep(image: Image, found: LargeFound, labels: Labels) -> None:
     """Remember what was found in an image."""
-    _KEPT[image] = LargeKept(found, weakref.ref(labels))
+    before, region = _KEPT.get(image), found.run.region
+    outlines: tuple[tuple[int | None, np.ndarray], ...] = ()
+    if not found.complete and region is not None:
+        if before is not None and before.found.output == found.output:
+            outlines = before.outlines
+        known = {id(outline) for outline in outlines}
+        outlines += tuple(each for each in region.outlines if id(each) not in known)
+    _KEPT[image] = LargeKept(found, weakref.ref(labels), outlines=outlines)
 
 
 def forget(output: Path) -> None:

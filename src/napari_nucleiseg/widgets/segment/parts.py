@@ -10,6 +10,8 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from napari_nucleiseg.core.params import SegmentParams
+from napari_nucleiseg.core.segment.blocks.grid import widen
+from napari_nucleiseg.core.segment.blocks.settling import widest_hole
 from napari_nucleiseg.core.segment.confidence import Calibration
 from napari_nucleiseg.core.segment.image import Window
 from napari_nucleiseg.core.segment.pipeline import planes_of
@@ -87,14 +89,17 @@ def read_open_part(
     plane : int
         Number of the plane.
     window : tuple of slice
-        Of the plane.
+        Of the plane: what is in view.
 
     Raises
     ------
     ValueError
         If it is too large.
     """
-    part = read_part(found.output, found.plan, plane, window)
+    # Nuclei in view are to be whole.
+    plan = found.plan
+    window = widen(window, plan.plane_shape, widest_hole(plan.scale))
+    part = read_part(found.output, plan, plane, window)
     choice = found.run.choice
     stack = iter(part.place)
     where = []
@@ -165,9 +170,12 @@ def add_labels(
     reading = read_as(opened.pixels.shape, choice.axes, choice.channel)
     planes, shape = planes_of(opened.pixels, reading)
     judge = plan.judge
+    sure = part.known("confidence", np.nan).astype(np.float32)
+    # What the edge cuts stays as it is, and need not be looked at.
+    sure[np.isin(part.names[1:], part.at_edge(part.file_labels))] = np.nan
     result = Segmentation(
         labels=part.labels.reshape(shape),
-        confidence=part.known("confidence", np.nan).astype(np.float32),
+        confidence=sure,
         params=asked,
         settings=plan.thresholds,
         model=plan.model,

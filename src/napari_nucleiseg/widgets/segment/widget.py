@@ -210,18 +210,21 @@ class SegmentWidget(PartShell):
         if self.is_busy or self._closed:
             return
         data = run = None
-        pixels, by_block = 0, self.inputs.is_large()
+        pixels, by_block, done = 0, self.inputs.is_large(), 0.0
         if image is not None and model is not None and not self.why_not():
             choice = self.inputs.chosen_channel()
             pixels = large.count_pixels(image, choice)
             if pixels and not self._is_found(image):
                 with contextlib.suppress(ValueError):  # which the press says
                     run, data = self.state.to_run(), large.lazy_image(image, choice)
+                    if by_block:
+                        done = large.share_done(self.inputs.chosen_output(), run)
         self.forecast.follow(
             data,
             run,
             pixels=pixels,
             by_block=by_block,
+            done=done,
         )
 
     def _on_place_chosen(self) -> None:
@@ -336,8 +339,10 @@ class SegmentWidget(PartShell):
         if output is None:
             self._say("Choose a folder for the labels first.")
             return
-        known = self.forecast.forecast
-        shares = None if known is None else known.stages
+        known, kept = self.forecast.forecast, large.kept_for(self.viewer, image)
+        shares = None if kept is None else kept.shares(run)
+        if shares is None and known is not None:
+            shares = known.stages
 
         def work(monitor: Monitor) -> large.LargeFound:
             monitor.report(Progress("Loading the model", 0, 0))
