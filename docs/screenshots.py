@@ -38,7 +38,7 @@ OUT = Path(__file__).parent / "images"
 
 #: The widgets, as napari's menu calls them.
 TRAIN, SCORE, LINK = "Train a nuclei model", "Score nuclei labels", "Link nuclei"
-BATCH = "Segment a folder"
+BATCH, MEASURE = "Segment a folder", "Measure nuclei"
 
 #: The small experiment of the walk-through: conditions, the samples that their fields
 #: are cut from, and the fields' corners and side, pixels.
@@ -228,6 +228,23 @@ def shoot_link() -> None:
     viewer.close()
 
 
+def shoot_measure() -> None:
+    """Measure the true nuclei of a sample, and draw a range in their histogram."""
+    viewer = open_napari()
+    sample = load_sample("small")
+    viewer.add_image(sample.image, name="DAPI", scale=(0.5, 0.5))
+    viewer.add_labels(sample.labels, name="nuclei", scale=(0.5, 0.5))
+    widget = dock(viewer, MEASURE)
+    widget.run_button.click()
+    wait_until(lambda: not widget.is_running, "Measuring")
+    plots = widget.panel.plots
+    plots.plot.drawn.emit({"x": "area_um2", "low": 22.0, "high": 40.0})
+    plots.name_line.setText("large")
+    plots.gate_button.click()
+    shoot(viewer, "10-measure")
+    viewer.close()
+
+
 def make_experiment(folder: Path) -> None:
     """Write the files of the small experiment, as the walk-through does."""
     for condition, sample in CONDITIONS.items():
@@ -312,6 +329,7 @@ PARTS = {
     "train": shoot_train,
     "teach": shoot_teach,
     "link": shoot_link,
+    "measure": shoot_measure,
     "batch": shoot_batch,
 }
 

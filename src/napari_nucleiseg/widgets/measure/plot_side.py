@@ -69,6 +69,8 @@ class PlotSide(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         boxes = (self.kind_box, self.x_box, self.y_box, self.group_box)
+        for box in (*boxes, self.gates_box):
+            box.setMinimumContentsLength(4)  # beside the table in a middling window
         column.addLayout(row(*boxes, self.save_button))
         column.addWidget(self.plot, 1)
         column.addLayout(

@@ -14,10 +14,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_nucleiseg.widgets.shared.controls import one_shot
 from napari_nucleiseg.widgets.shared.docks import main_window
 
 if TYPE_CHECKING:
     import napari
+
+#: Parts stand beside each other if there is so much more room than they need, pixels.
+_SPARE = 90
 
 #: Property of the docks that `dock_below` made.
 _MARK = "nucleiseg_below"
@@ -73,6 +77,7 @@ class Folding(QWidget):
         super().__init__()
         self._parts = list(parts.values())
         self._folded: bool | None = None
+        self._folding = one_shot(self, 0, self._fold)
         self.tabs = QTabBar()
         self.tabs.setShape(QTabBar.Shape.RoundedWest)
         self.split = QSplitter(Qt.Orientation.Horizontal)
@@ -99,7 +104,11 @@ class Folding(QWidget):
     def resizeEvent(self, event: Any) -> None:
         """Fold or unfold."""
         super().resizeEvent(event)
-        folded = self.width() < sum(self._widths) + 30
+        # Not in between: the layout is at work on this size.
+        self._folding.start()
+
+    def _fold(self) -> None:
+        folded = self.width() < sum(self._widths) + _SPARE
         if folded != self._folded:
             self._folded = folded
             self._show_parts()
