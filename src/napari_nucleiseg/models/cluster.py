@@ -263,11 +263,12 @@ def _do_share(
     monitor: Monitor,
     threads: int | None = None,
 ) -> BlockPlan:
+    engine = (how["params"] or SegmentParams()).engine
     with closing(open_image(path, series=series)) as image:
         return segment_blocks(
             image,
             result,
-            load_model(model, how["params"].engine, threads=threads),
+            load_model(model, engine, threads=threads),
             share=share,
             monitor=monitor,
             **how,
