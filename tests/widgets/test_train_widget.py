@@ -320,6 +320,24 @@ def test_the_button_says_why_it_cannot_train(models, viewer, qtbot):
     assert widget.train_button.toolTip() == "Give the new model a name."
 
 
+def test_the_student_projects_networks_learn_from_whole_images(trainer, qtbot):
+    widget = trainer.widget
+    form = widget.form
+    assert form.params().resize is None
+    (unet,) = [c for c in form.base_box.choices if getattr(c, "name", "") == "unet"]
+    form.base_box.value = unet
+    assert form.params().resize == 128
+    wait_for_check(qtbot, widget)
+    assert "Resized to 128 × 128 px, your nuclei are" in form.check_line.text()
+    form.more_form.set_values({"resize": 32})
+    qtbot.waitUntil(lambda: not widget.train_button.isEnabled(), timeout=20_000)
+    wait_for_check(qtbot, widget)
+    assert "4 px is the least that can be learnt" in widget.train_button.toolTip()
+    form.more_form.set_values({"resize": None})
+    qtbot.waitUntil(widget.train_button.isEnabled, timeout=20_000)
+    assert "Resized" not in form.check_line.text()
+
+
 def test_a_name_that_will_not_do_is_said(trainer, qtbot, models):
     widget = trainer.widget
     widget.form.name_edit.value = "my model!"
