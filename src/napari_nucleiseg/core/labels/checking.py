@@ -13,7 +13,11 @@ from napari_nucleiseg.core.labels.belonging import belongs
 from napari_nucleiseg.core.labels.holdout import split_validation
 from napari_nucleiseg.core.labels.pairs import Pair, diameter_of
 from napari_nucleiseg.core.labels.pieces import find_pieces
-from napari_nucleiseg.core.labels.resizing import LEAST_RESIZED, resized_area
+from napari_nucleiseg.core.labels.resizing import (
+    LEAST_RESIZED,
+    diameter_by_area,
+    resized_area,
+)
 from napari_nucleiseg.core.segment.image import Contrast
 
 #: Fewer nuclei cannot be trained on; up to `FEW`, at 80:20 fewer than five are held
@@ -363,13 +367,11 @@ def _about_all(
 def _about_resizing(looks: Sequence[_Look], side: int) -> Finding:
     """Return how large nuclei will be, and whether they can then be told apart."""
     resized = [look.areas * resized_area(look.pair, side) for look in looks]
-    width = diameter_of(np.concatenate(resized))
+    width = diameter_by_area(np.concatenate(resized))
     begin = f"Resized to {side} × {side} px, your nuclei are {width:.1f} px wide"
     if width < LEAST_RESIZED:
-        text = (
-            f"{begin}; {LEAST_RESIZED:g} px is the least that can be learnt. Choose a "
-            "larger size, or learn from patches (Auto)."
-        )
+        text = f"{begin}; {LEAST_RESIZED:g} px is the least that can be learnt."
+        text += " Choose a larger size, or learn from patches (Auto)."
         return Finding("error", "size", text)
     return Finding("note", "size", f"{begin}, and the model will be made for that.")
 

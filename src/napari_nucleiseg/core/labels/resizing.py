@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from napari_nucleiseg.core.labels.annotations import known_nuclei
-from napari_nucleiseg.core.labels.pairs import Pair, diameter_of, image_of
+from napari_nucleiseg.core.labels.pairs import Pair, image_of
 from napari_nucleiseg.core.segment import image as images
 
 #: Nuclei that are narrower than this after resizing cannot be told apart, pixels.
@@ -51,7 +51,11 @@ def resize_pair(pair: Pair, side: int) -> Pair:
 
 
 def diameter_resized(pairs: Sequence[Pair], side: int) -> float:
-    """Return the nuclei's median diameter after resizing to a square, pixels.
+    """Return how wide nuclei are after resizing to a square, by area, pixels.
+
+    Half of the nuclear pixels that are learnt from belong to nuclei less wide, half to
+    wider ones. (Where images are of several magnifications, half of the nuclei by
+    number may be in the few of the lowest.)
 
     Parameters
     ----------
@@ -69,7 +73,7 @@ def diameter_resized(pairs: Sequence[Pair], side: int) -> float:
         np.bincount(pair.labels.ravel())[known_nuclei(pair)] * resized_area(pair, side)
         for pair in pairs
     ]
-    diameter = diameter_of(np.concatenate(areas)) if areas else 0.0
+    diameter = diameter_by_area(np.concatenate(areas)) if areas else 0.0
     if diameter < LEAST_RESIZED:
         raise ValueError(
             f"Resized to {side} x {side} pixels, a typical nucleus of these images is "
@@ -78,3 +82,19 @@ def diameter_resized(pairs: Sequence[Pair], side: int) -> float:
             "--resize auto)."
         )
     return round(diameter, 1)
+
+
+def diameter_by_area(areas: np.ndarray) -> float:
+    """Return the diameter of the nucleus that the median nuclear pixel is of, pixels.
+
+    Parameters
+    ----------
+    areas : numpy.ndarray
+        ``(n,)`` pixels; 0 is returned of none.
+    """
+    if not areas.size:
+        return 0.0
+    ordered = np.sort(areas)
+    running = np.cumsum(ordered)
+    middle = ordered[np.searchsorted(running, running[-1] / 2)]
+    return float(2 * np.sqrt(middle / np.pi))
