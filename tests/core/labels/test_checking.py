@@ -47,7 +47,7 @@ def test_another_size_than_the_models_is_said(crowd):
 def test_what_resizing_makes_of_the_nuclei_is_said(crowd):
     found = check(crowd, resize=256)
     assert found.usable
-    assert "Resized to 256 × 256 px, your nuclei are 12.1 px wide" in text(found, "size")
+    assert "Resized to 256 × 256 px, your nuclei are 12.1 px" in text(found, "size")
     found = check(crowd, resize=64)
     assert not found.usable
     assert "4 px is the least that can be learnt" in text(found, "size")
