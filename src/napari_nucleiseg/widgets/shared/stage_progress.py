@@ -63,9 +63,9 @@ class StageProgress(Container):
             self._tell(progress)
         else:
             now = time.monotonic()
-            if before is None or before.whole is None:
+            if before is None or not before.whole:
                 # What was done already tells nothing of the pace.
-                self._at = now
+                self._at, self._left = now, TimeLeft()
             elif progress.whole > before.whole:
                 # The mean, since several blocks may be ready at once.
                 self._step += (progress.whole - before.whole - self._step) / 2
