@@ -209,6 +209,8 @@ def test_planes_and_regions_of_a_stack(qtbot, docked, sample):
 def click_world(qtbot, viewer, point, keys=Qt.KeyboardModifier.NoModifier):
     """Click the canvas where a place of the world is shown."""
     native = viewer.window._qt_viewer.canvas.native
+    viewer.reset_view()
+    qtbot.wait(50)
     camera = viewer.scene.camera
     away = (np.array(point) - camera.center[-2:]) * camera.zoom
     place = native.rect().center() + QPoint(round(away[1]), round(away[0]))
@@ -220,8 +222,8 @@ def click_world(qtbot, viewer, point, keys=Qt.KeyboardModifier.NoModifier):
 def test_clicks_in_the_canvas_select_rows(qtbot, docked, sample):
     viewer = docked.viewer
     layer, panel = open_two_channels(qtbot, docked, sample)
-    viewer.reset_view()
-    qtbot.wait(200)
+    qtbot.waitUntil(panel.view.isVisible)
+    qtbot.wait(300)  # docks find their places
     table = panel.model.table
     rows = table["area_um2"].nlargest(3).index.tolist()
     centres = table[["centroid_y_um", "centroid_x_um"]].to_numpy()
