@@ -10,7 +10,7 @@ from napari_nucleiseg.training.saving import load_network, save_network
 
 
 def test_what_runs_is_what_was_trained(record_property, tile_of):
-    network, predictor = load_network("nuclei"), load_model("nuclei")
+    network, predictor = load_network("nuclei"), load_model("nuclei", "float32")
     largest = {}
     for name in SAMPLES:
         tile = tile_of(name)
