@@ -14,6 +14,8 @@ import contextlib
 import os
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -343,12 +345,15 @@ def main() -> None:
     parts = parser.parse_args().parts or list(PARTS)
     if unknown := sorted(set(parts) - set(PARTS)):
         parser.error(f"PART must be one of {', '.join(PARTS)}; received {unknown[0]}")
+    if len(parts) > 1:  # many windows in one process may end it
+        for part in parts:
+            subprocess.run([sys.executable, __file__, part], check=True)
+        return
     OUT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         # The models made here are not the user's.
         os.environ["NUCLEISEG_MODELS"] = folder
-        for part in parts:
-            PARTS[part]()
+        PARTS[parts[0]]()
 
 
 if __name__ == "__main__":
