@@ -1,5 +1,6 @@
 """The walk-through of a small experiment, done as it is written."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -38,7 +39,9 @@ def test_files_tables_and_the_plot_by_condition(tmp_path, monkeypatch):
     assert areas["treated"] > 3 * areas["control"]
     made = {path.name for path in results.iterdir()}
     assert {"contact_sheet.png", "report.html", "images.csv", "recipe.json"} <= made
-    subprocess.run([sys.executable, *plot[1:]], check=True, timeout=300)
+    # Without a window, whatever display the tests may have.
+    env = {**os.environ, "MPLBACKEND": "agg"}
+    subprocess.run([sys.executable, *plot[1:]], check=True, timeout=300, env=env)
     with Image.open("areas.png") as picture:
         assert len(set(picture.convert("L").tobytes())) > 1
     # When there are new images.

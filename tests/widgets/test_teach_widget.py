@@ -275,7 +275,8 @@ def test_three_rounds_make_it_better_on_images_it_has_not_seen(loop, qtbot):
         click(qtbot, widget.round.keep_button)
         ap.append(score(project.model))
         nuclei.append(project.nuclei)
-    assert nuclei == sorted(set(nuclei))
+    assert nuclei == sorted(nuclei)  # a frame may hold what is known already
+    assert nuclei[-1] > nuclei[1] > 0
     assert project.note.params == params
     assert ap[0] < 0.4, ap
     assert ap[-1] > ap[0] + 0.1, ap
