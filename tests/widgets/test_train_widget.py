@@ -627,7 +627,7 @@ def test_a_training_of_another_window_is_left_alone_and_looked_at(
     assert not panel.resume_button.isVisible()
     assert not panel.discard_button.isVisible()
     # Its curves are there, and grow.
-    assert widget.curves.isVisible()
+    qtbot.waitUntil(widget.curves.isVisible, timeout=10_000)
     assert [row["val_AP50"] for row in widget.curves.rows] == [0.1, 0.2]
     state = run.load()[0]
     state.history.append({"epoch": 3, "loss": 1.0, "val_loss": 1.0, "val_AP50": 0.9})
