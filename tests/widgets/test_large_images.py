@@ -211,7 +211,7 @@ def test_one_bar_goes_forward_through_all_stages(docked, qtbot, slow, out):
 
     qtbot.waitUntil(over, timeout=60_000)
     moves = [value for value in seen if value > 0]
-    assert len(moves) > 6
+    assert len(moves) > 3  # on a quick computer each takes long strides
     assert moves == sorted(moves)
     assert {"Finding nuclei", "Measuring nuclei"} & stages
 
