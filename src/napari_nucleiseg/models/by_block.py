@@ -187,18 +187,17 @@ def segment_blocks(
             },
             pixel=dict(image.scale),
             units=dict(image.units),
-            warnings=[
-                *warn_of(reading, runner.contrasts, scale, wanted, diameter),
-                *filter(None, [spec.note]),
-            ],
+            warnings=list(
+                warn_of(reading, runner.contrasts, scale, wanted, diameter, spec.note)
+            ),
             recipe=SavedRecipe.of_model(
                 predictor.model, axes=axes, channel=channel, segment=params
             ).model_dump(),
         )
         # Of shares that begin at once, all go by the plan of the first one.
         plan = BlockPlan.from_json(files.begin(plan.model_dump_json()))
-        if _running_as(predictor, plan) is not predictor:
-            predictor = _running_as(predictor, plan)
+        same, predictor = predictor, _running_as(predictor, plan)
+        if predictor is not same:
             runner = Runner(predictor, monitor, planes, flips=params.accurate)
     todo = [
         plane * len(plan.windows) + block

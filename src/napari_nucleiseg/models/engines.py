@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import platform
 import time
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol, cast, get_args
+from typing import Protocol, cast, get_args
 
 import numpy as np
 
 from napari_nucleiseg.core.params import Engine
-from napari_nucleiseg.io.atomic import write_whole
-from napari_nucleiseg.io.cache import cache_folder
+from napari_nucleiseg.io.cache import recall, remember
 from napari_nucleiseg.models.registry import INT8_FILE, RUN_FILE, Model
 
 #: Set this to choose the engine where "auto" is asked for.
@@ -26,6 +23,9 @@ _WORTH = 0.8
 
 #: Side of the tile that both are timed on, pixels, and how often.
 _SIDE, _TIMES = 256, 3
+
+#: Where that is remembered.
+_MEMORY = "engines.json"
 
 #: What was timed or read in this process.
 _shares: dict[str, float] = {}
@@ -152,18 +152,13 @@ def _faster(model: Model) -> Engine:
 
 def _remembered_share(key: str, model: Model) -> float:
     """Return what `time_share` found on this computer, or finds now."""
-    path = cache_folder() / "engines.json"
-    known: dict[str, Any] = {}
+    known = recall(_MEMORY)
     try:
-        known = dict(json.loads(path.read_text(encoding="utf-8")))
         return float(known[key])
-    except (OSError, ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError):
         pass  # not timed yet, or not as we left it
     share = time_share(model)
-    text = json.dumps({**known, key: round(share, 3)}, indent=1) + "\n"
-    with contextlib.suppress(OSError):  # then it is timed again next time
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, lambda fresh: fresh.write_text(text, encoding="utf-8"))
+    remember(_MEMORY, {**known, key: round(share, 3)})
     return share
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from napari_nucleiseg.core.params import TrainParams
-from napari_nucleiseg.io.atomic import write_whole
-from napari_nucleiseg.io.cache import cache_folder
+from napari_nucleiseg.io.cache import recall, remember
 from napari_nucleiseg.networks.architectures import ARCHITECTURES
 
 #: Checking after an epoch takes about as long as training on so many pixels, where it
@@ -24,6 +21,9 @@ _AROUND = 30.0
 
 #: An epoch of fewer pixels says nothing: it is all overhead.
 _LEAST_PIXELS = 1_000_000
+
+#: Where figures are remembered.
+_MEMORY = "speed.json"
 
 #: A training that takes longer is begun only if the user says so again, minutes.
 LONG = 60.0
@@ -48,18 +48,13 @@ class Speed:
     around: float = _AROUND
 
 
-def _memory() -> Path:
-    """Return the file of what is remembered."""
-    return cache_folder() / "speed.json"
-
-
 def _remembered() -> dict[str, list[float]]:
     """Return the figures of `Speed`, by architecture; the last one may be missing."""
     try:
-        known = json.loads(_memory().read_text(encoding="utf-8"))
-        found = {str(name): [float(x) for x in pair] for name, pair in known.items()}
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
-        return {}  # none yet, or not as we left it
+        known = recall(_MEMORY)
+        found = {name: [float(x) for x in pair] for name, pair in known.items()}
+    except (ValueError, TypeError):
+        return {}  # not as we left it
     return {
         name: pair
         for name, pair in found.items()
@@ -97,24 +92,15 @@ def remember_speed(architecture: str, speed: Speed, pixels: float) -> None:
     known = _remembered()
     around = known.get(architecture, [])[2:]
     pair = [round(speed.per_megapixel, 3), round(speed.checking, 3)]
-    _write({**known, architecture: [*pair, *around]})
+    remember(_MEMORY, {**known, architecture: [*pair, *around]})
 
 
 def remember_around(architecture: str, seconds: float) -> None:
     """Note how long starting Keras, and judging and saving a model took here."""
     known = _remembered()
     if architecture in known and seconds > 0:
-        _write({**known, architecture: [*known[architecture][:2], round(seconds, 3)]})
-
-
-def _write(known: dict[str, list[float]]) -> None:
-    path = _memory()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(known)
-        write_whole(path, lambda fresh: fresh.write_text(text, encoding="utf-8"))
-    except OSError:
-        return
+        figures = [*known[architecture][:2], round(seconds, 3)]
+        remember(_MEMORY, {**known, architecture: figures})
 
 
 def pixels_per_epoch(params: TrainParams) -> int:

@@ -92,8 +92,7 @@ def segment(
         region=region,
         flooded=flooded,
     )
-    warnings = warn_of(reading, runner.contrasts, scale, wanted, diameter)
-    warnings += (spec.note,) * bool(spec.note)
+    warnings = warn_of(reading, runner.contrasts, scale, wanted, diameter, spec.note)
     return Segmentation(
         labels=labels,
         confidence=confidence,
@@ -135,15 +134,19 @@ def warn_of(
     scale: float,
     wanted: float,
     diameter: float,
+    note: str = "",
 ) -> tuple[str, ...]:
-    """Return why an image may have been read wrongly, a sentence each."""
+    """Return why an image may have been read wrongly, a sentence each.
+
+    The last is the note of the network that ran, if it has one.
+    """
     warnings = [*reading.warnings, *warn_of_contrast(contrasts)]
     if scale < wanted:
         warnings.append(
             f"Nuclei of {diameter:.1f} px are very small for this model: the image was "
             f"enlarged {scale:.0f} times, which is the most, instead of {wanted:.1f}."
         )
-    return tuple(warnings)
+    return (*warnings, note) if note else tuple(warnings)
 
 
 def warn_of_contrast(planes: Sequence[images.Contrast]) -> list[str]:
