@@ -413,8 +413,8 @@ class Patient(FakeProcess):
         self.killed = True
 
 
-def test_cancelling_keeps_the_examples_and_nothing_else(loop, qtbot, monkeypatch):
-    monkeypatch.setattr(work, "TrainingProcess", Patient)
+def start_a_round(loop, qtbot):
+    """Segment, accept twelve nuclei, press the button, and wait for the training."""
     viewer, widget, segment = loop.viewer, loop.widget, loop.segment
     press(qtbot, segment)
     wait_until_done(qtbot, segment)
@@ -423,6 +423,12 @@ def test_cancelling_keeps_the_examples_and_nothing_else(loop, qtbot, monkeypatch
     widget.enterEvent(None)
     click(qtbot, widget.run_button)
     qtbot.waitUntil(lambda: widget.progress.bar.max == 10, timeout=20_000)
+
+
+def test_cancelling_keeps_the_examples_and_nothing_else(loop, qtbot, monkeypatch):
+    monkeypatch.setattr(work, "TrainingProcess", Patient)
+    widget = loop.widget
+    start_a_round(loop, qtbot)
     click(qtbot, widget.run_button)
     wait_until_done(qtbot, widget, PATIENCE)
     assert widget.result_line.text().startswith("Cancelled")
@@ -442,19 +448,13 @@ def test_a_round_whose_dock_is_closed_can_be_resumed_or_discarded(
             super().wait(monitor)
 
     monkeypatch.setattr(work, "TrainingProcess", Saving)
-    viewer, widget, segment = loop.viewer, loop.widget, loop.segment
-    press(qtbot, segment)
-    wait_until_done(qtbot, segment)
-    for label in range(1, 13):
-        watch_of(viewer.layers["a nuclei"]).accept(label)
-    widget.enterEvent(None)
-    click(qtbot, widget.run_button)
-    qtbot.waitUntil(lambda: widget.progress.bar.max == 10, timeout=20_000)
+    widget = loop.widget
+    start_a_round(loop, qtbot)
     widget.close()
     wait_until_done(qtbot, widget, PATIENCE)
     project = Project(loop.projects / "my-cells")
     assert project.interrupted is not None
-    again = teach_widget.TeachWidget(viewer)
+    again = teach_widget.TeachWidget(loop.viewer)
     qtbot.addWidget(again)
     again.show()
     assert again.projects.folder == project.folder
