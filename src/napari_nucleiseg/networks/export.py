@@ -90,6 +90,9 @@ def _converter(network: keras.Model) -> Any:
         )
     import tensorflow as tf
 
+    from napari_nucleiseg.networks.subpixel import without_transposed
+
+    network = without_transposed(network)
     shape = (1, None, None, network.input_shape[-1])
     call = tf.function(lambda image: network(image, training=False), autograph=False)
     converter = tf.lite.TFLiteConverter.from_concrete_functions(

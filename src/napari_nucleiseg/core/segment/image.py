@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
-import scipy.ndimage as ndi
 
 #: Rows and columns.
 Window = tuple[slice, slice]
@@ -280,22 +280,52 @@ def resample(
     numpy.ndarray
         ``(*shape, c)`` float32.
     """
-    out = np.empty((*shape, image.shape[-1]), np.float32)
-    sigma = [_sigma(factor) for factor in step]
-    for channel in range(image.shape[-1]):
-        plane = image[..., channel]
-        if any(sigma):
-            plane = ndi.gaussian_filter(plane, sigma, mode="mirror", truncate=3)
-        out[..., channel] = ndi.affine_transform(
-            plane,
-            step,
-            offset=first,
-            output_shape=shape,
-            order=1,
-            mode="nearest",
-            prefilter=False,
+    down, across = (
+        _weights(size, float(along), float(start), count)
+        for size, along, start, count in zip(
+            image.shape, step, first, shape, strict=False
         )
-    return out
+    )
+    height, width, channels = len(image), image.shape[1], image.shape[-1]
+    rows = down @ np.asarray(image, np.float32).reshape(height, width * channels)
+    turned = rows.reshape(shape[0], width, channels).swapaxes(0, 1)
+    columns = across @ turned.reshape(width, shape[0] * channels)
+    out = columns.reshape(shape[1], shape[0], channels).swapaxes(0, 1)
+    return np.ascontiguousarray(out)
+
+
+@functools.lru_cache(maxsize=64)
+def _weights(size: int, step: float, first: float, count: int) -> Any:
+    """Return what each pixel of a line gives to each of the places to be read there.
+
+    Both linear interpolation and the Gaussian that smooths before it are such weights:
+    ``(count, size)`` float32, sparse.
+    """
+    from scipy.sparse import csr_array
+
+    at = np.clip(first + step * np.arange(count), 0, size - 1)
+    left = np.minimum(at.astype(int), max(size - 2, 0))
+    part = at - left
+    right = np.minimum(left + 1, size - 1)
+    index = np.stack([left, right], axis=1).ravel()
+    share = np.stack([1 - part, part], axis=1).ravel()
+    starts = np.arange(count + 1) * 2
+    weights = csr_array((share, index, starts), shape=(count, size))
+    sigma = _sigma(step)
+    if sigma:
+        reach = int(3 * sigma + 0.5)
+        away = np.arange(-reach, reach + 1)
+        kernel = np.exp(-0.5 * (away / sigma) ** 2)
+        near = np.arange(size)[:, None] + away
+        # Beyond the edge, mirrored about the last pixel.
+        turn = max(2 * (size - 1), 1)
+        near = np.minimum(near % turn, -near % turn)
+        values = np.broadcast_to(kernel / kernel.sum(), near.shape)
+        ends = np.arange(size + 1) * away.size
+        weights = weights @ csr_array(
+            (values.ravel(), near.ravel(), ends), shape=(size, size)
+        )
+    return weights.astype(np.float32)
 
 
 def place(pixel: int, factor: float) -> float:

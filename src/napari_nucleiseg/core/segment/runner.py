@@ -265,5 +265,6 @@ class _View:
             for side, end in zip(tile.window, self.plan.shape, strict=True)
         )
         part = self._contrast.stretch(self._plane[self._resizing.needs((y, x))])
-        part = self._resizing(part, (y, x))
+        # Weights add up to 1 but for rounding.
+        part = np.minimum(self._resizing(part, (y, x)), np.float32(1))
         return mirror_pad(part, (tile.height, tile.width))

@@ -9,7 +9,6 @@ import numpy as np
 from napari_nucleiseg.core.params import InstanceSettings
 from napari_nucleiseg.core.segment.blocks.basins import Basins, find_basins
 from napari_nucleiseg.core.segment.blocks.grid import (
-    BLOCK,
     MapSource,
     plan_blocks,
     within,
@@ -17,6 +16,10 @@ from napari_nucleiseg.core.segment.blocks.grid import (
 from napari_nucleiseg.core.segment.blocks.joining import join_basins
 from napari_nucleiseg.core.segment.blocks.settling import settle, widest_hole
 from napari_nucleiseg.core.segment.figures import NucleusFigures
+
+#: Side of a block where maps and labels are in memory, pixels: what is needed for one
+#: takes less memory then, and no more time.
+SMALL_BLOCK = 512
 
 
 class Flooded:
@@ -46,7 +49,7 @@ def separate(
     settings: InstanceSettings,
     *,
     scale: float = 1.0,
-    block: int = BLOCK,
+    block: int = SMALL_BLOCK,
     on_block: Callable[[int, int], None] = lambda done, total: None,
     flooded: Flooded | None = None,
 ) -> tuple[np.ndarray, NucleusFigures]:

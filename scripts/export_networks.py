@@ -1,10 +1,10 @@
-"""Make the built-in model's int8 network from its float one, and put it beside that.
+"""Make what runs of the built-in model, in float32 and in int8, from its Keras network.
 
-    python scripts/make_int8.py --data FOLDER [FOLDER ...]
+    python scripts/export_networks.py --data FOLDER [FOLDER ...]
 
-The ranges that it quantises by are those on the data sets' train images of every kind,
-as `segment()` shows them to the network. Run it again whenever the weights have
-changed; it writes the new file's hash into the model's card.
+The ranges that the latter quantises by are those on the data sets' train images of
+every kind, as `segment()` shows them to the network. Run it again whenever the weights
+have changed; it writes the new files' hashes into the model's card.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from napari_nucleiseg.models import predictor
 from napari_nucleiseg.models.card import CARD_FILE
 from napari_nucleiseg.models.registry import (
     INT8_FILE,
+    RUN_FILE,
     TRAIN_FILE,
     file_hash,
     find_model,
@@ -69,16 +70,20 @@ def main() -> None:
     tiles = record(args.data)
     import keras
 
-    from napari_nucleiseg.networks.export import to_int8
+    from napari_nucleiseg.networks.export import to_int8, to_lite
 
     model = find_model()
     network = keras.models.load_model(model.folder / TRAIN_FILE, compile=False)
-    content = to_int8(network, tiles)
-    (model.folder / INT8_FILE).write_bytes(content)
-    files = {**model.card.files, INT8_FILE: file_hash(model.folder / INT8_FILE)}
+    made = {RUN_FILE: to_lite(network), INT8_FILE: to_int8(network, tiles)}
+    for name, content in made.items():
+        (model.folder / name).write_bytes(content)
+    files = model.card.files | {name: file_hash(model.folder / name) for name in made}
     card = model.card.replace(files=files).model_dump_json()
     (model.folder / CARD_FILE).write_text(card, encoding="utf-8")
-    print(f"{len(tiles)} tiles, {len(content) / 1e6:.1f} MB: {INT8_FILE}")
+    print(
+        f"{len(tiles)} tiles;",
+        *(f"{n}: {len(c) / 1e6:.1f} MB" for n, c in made.items()),
+    )
 
 
 if __name__ == "__main__":
