@@ -202,6 +202,8 @@ class MeasureParams(Settings):
 #: How the learning rate may change.
 Schedule = Literal["plateau", "cosine", "constant"]
 
+Judging = Literal["auto", "part", "all"]
+
 
 class TrainParams(Settings):
     """How to train a network; the defaults suit training a model further."""
@@ -291,6 +293,17 @@ class TrainParams(Settings):
     """The share of your nuclei that is held out as the validation set, to see whether
     the model has become better: whole images where there are several, else part of the
     one."""
+
+    judging: Judging = parameter(
+        "auto",
+        "Judge by",
+        advanced=True,
+        shown=("Auto", "The part held out", "All, part by part"),
+    )
+    """Which of your nuclei the new model is judged by: the part that was held out, or
+    all, part by part, which trains once more without each other part, and so takes a
+    few times as long. Auto takes all where the part held out is small and cannot tell,
+    and training is quick."""
 
     rehearsal: float = parameter(0.5, "Rehearsal", 0.0, 0.9, step=0.05, advanced=True)
     """The share of patches that come from a small set of other images of nuclei in this

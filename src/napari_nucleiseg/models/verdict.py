@@ -112,6 +112,9 @@ class Verdict(Record):
         The base's score on the images that come with the package, and the new one's.
     worst : str
         The image in which the new model is least right.
+    trainings : int
+        How many trainings were judged together, each by nuclei that it had not learnt
+        from; 1 if only those that were held out of the model's own.
     """
 
     new: Figures
@@ -124,6 +127,7 @@ class Verdict(Record):
     unchanged: bool = False
     packaged: Annotated[tuple[float, float] | None, Field(strict=False)] = None
     worst: str = ""
+    trainings: int = Field(default=1, ge=1)
 
     @property
     def gain(self) -> float:
@@ -197,6 +201,11 @@ class Verdict(Record):
             on = f"the {many} of {images} to test on"
         else:
             on = f"{many.replace(' ', ' held-out ')} in {images}"
+        if self.trainings > 1:
+            on = (
+                f"{many} in {images}, each judged in one of {self.trainings} trainings "
+                "that did not learn from it"
+            )
         if self.base is None:
             return f"Measured on {on}."
         if self.unchanged:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_nucleiseg.core.labels.holdout import HELD_OUT
 from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.score.comparing import gain_interval, score_of
 from napari_nucleiseg.core.segment.predictor import Predictor
@@ -14,7 +15,12 @@ from napari_nucleiseg.io.sample_data import load_sample
 from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.models.registry import DEFAULT_MODEL, Model
 from napari_nucleiseg.models.verdict import Verdict
-from napari_nucleiseg.training.validation import Evaluation, score_crops
+from napari_nucleiseg.training.folds import Judged
+from napari_nucleiseg.training.validation import (
+    Evaluation,
+    score_crops,
+    score_labels,
+)
 
 if TYPE_CHECKING:
     from napari_nucleiseg.training.loop import Training
@@ -95,6 +101,46 @@ def judge(
         for predictor in (older, training.predictor)
     ]
     return verdict.replace(packaged=(float(scores[0]), float(scores[1])))
+
+
+def judge_by_all(
+    verdict: Verdict, training: Training, folds: Sequence[Judged]
+) -> Verdict:
+    """Return a verdict with the figures of the nuclei of all folds.
+
+    Parameters
+    ----------
+    verdict : Verdict
+        On what was held out of the first training.
+    training : Training
+        That training.
+    folds : sequence of Judged
+        What was found on further parts of the nuclei by networks that were trained
+        without them.
+    """
+    if not folds:
+        return verdict
+    assert training.first is not None
+    assert training.best is not None
+    crops = [*training.crops, *(crop for fold in folds for crop in fold.crops)]
+    before, after = (
+        score_labels(crops, [*first.predicted, *(x for some in more for x in some)])
+        for first, more in (
+            (training.first, [fold.before for fold in folds]),
+            (training.best, [fold.after for fold in folds]),
+        )
+    )
+    told = _compare(crops, before, after, verdict.base_name)
+    trainings = 1 + len(folds)
+    return verdict.replace(
+        new=told.new,
+        base=told.base,
+        images=len({crop.name.removesuffix(HELD_OUT) for crop in crops}),
+        interval=told.interval,
+        worst=told.worst.removesuffix(HELD_OUT),
+        trainings=trainings,
+        share=min(trainings * verdict.share, 1.0),
+    )
 
 
 def sum_of(evaluation: Evaluation) -> np.ndarray:

@@ -48,6 +48,7 @@ def fit_network(
     rehearsal: Sequence[Pair] = (),
     resume: tuple[TrainState, Sequence[np.ndarray]] | None = None,
     first: bool = False,
+    only: int | None = None,
     monitor: Monitor | None = None,
     on_epoch: Callable[[Training, bool], None] | None = None,
 ) -> Training:
@@ -76,6 +77,9 @@ def fit_network(
     first : bool
         Whether `network` is trained already: it is evaluated before the first epoch,
         only weights that are better than it are kept, and blended with it.
+    only : int, optional
+        End after so many of the epochs, whatever comes of them: the network is checked
+        after the last of them alone, and that is the one kept.
     monitor : Monitor, optional
         Told of every batch and epoch, and asked after each batch whether to stop.
     on_epoch : callable, optional
@@ -107,6 +111,7 @@ def fit_network(
         spec or spec_for(design.name, params.diameter),
         rehearsal,
         params.blend if first else 1.0,
+        only,
     )
     if first:
         monitor.report(Progress("Checking the model to start from", 0, 0))
@@ -161,8 +166,10 @@ class Training:
         spec: NetworkSpec,
         rehearsal: Sequence[Pair],
         blend: float = 1.0,
+        only: int | None = None,
     ) -> None:
         self.params, self.network, self.architecture = params, network, architecture
+        self.only = only
         cut: dict[str, Any] = {
             "channels": spec.channels,
             "patch_size": params.side,
@@ -323,6 +330,8 @@ class Training:
             nonlocal ended
             if self.stopped and self.has_epochs:
                 return  # what is there is what is kept, at once
+            if self.only is not None and epoch < self.only:
+                return
             ended = time.monotonic()
             monitor.report(Progress("Checking", epoch, params.epochs))
             better = self._check(
@@ -338,7 +347,7 @@ class Training:
                 draw_batches(self._samplers, params, done * per_epoch),
                 steps_per_epoch=per_epoch,
                 initial_epoch=done,
-                epochs=params.epochs,
+                epochs=self.only or params.epochs,
                 callbacks=[
                     keras.callbacks.LambdaCallback(
                         on_epoch_begin=epoch_begins,
@@ -366,7 +375,7 @@ class Training:
         }
         self.history.append(row)
         # AP on so few images varies a lot from epoch to epoch; the loss hardly does.
-        better = self.schedule.note(row)
+        better = self.schedule.note(row) or self.only is not None
         if better:
             self.best = self.latest
             self.best_weights = self.network.get_weights()

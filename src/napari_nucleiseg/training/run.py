@@ -24,6 +24,7 @@ from napari_nucleiseg.core.monitor import Monitor, Progress, SilentMonitor
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.models.card import ModelCard
 from napari_nucleiseg.models.registry import DEFAULT_MODEL, find_model
+from napari_nucleiseg.models.verdict import Verdict
 from napari_nucleiseg.networks.architectures import (
     DEFAULT_ARCHITECTURE,
     find_architecture,
@@ -278,6 +279,11 @@ def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
             pretrained=order.pretrained, fetch=resume is None
         )
     drawn, around = Drawing(run.report), time.monotonic() - began
+    how: dict[str, Any] = {
+        "spec": spec_for(order.architecture, order.params.diameter, card),
+        "rehearsal": rehearsal_pairs() if order.params.rehearsal else (),
+        "monitor": monitor,
+    }
     try:
         training = fit_network(
             pairs,
@@ -285,11 +291,10 @@ def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
             params=order.params,
             network=network,
             architecture=order.architecture,
-            spec=spec_for(order.architecture, order.params.diameter, card),
-            rehearsal=rehearsal_pairs() if order.params.rehearsal else (),
             resume=resume,
             first=base is not None,
-            monitor=monitor,
+            only=run.trained_epochs,
+            **how,
             on_epoch=_saver(run, drawn, name, share),
         )
     finally:
@@ -297,6 +302,12 @@ def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
     ended = time.monotonic()
     monitor.report(Progress("Judging the model", 0, 0))
     verdict = judge(training, base, test, share)
+    judging = time.monotonic()
+    if base is not None and not test:
+        verdict = _judge_further(
+            verdict, training, run, (pairs, validation), base.folder, how
+        )
+    judging = time.monotonic() - judging
     monitor.report(Progress("Saving the model", 0, 0))
     drawn.finish(training, f"{order.name}: {order.title}")
     kept = order.keep_always or base is None or verdict.worth_keeping
@@ -320,8 +331,35 @@ def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
     )
     if kept:
         outcome = outcome.replace(folder=run.accept())
-    remember_around(training.architecture.name, around + time.monotonic() - ended)
+    around += time.monotonic() - ended - judging
+    remember_around(training.architecture.name, around)
     return outcome
+
+
+def _judge_further(
+    verdict: Verdict,
+    training: Training,
+    run: RunFolder,
+    sets: tuple[list[Pair], list[Pair]],
+    base: Path,
+    how: dict[str, Any],
+) -> Verdict:
+    """Return the verdict by all nuclei, part by part, where that is wanted."""
+    from napari_nucleiseg.training.folds import are_worth_it, further_folds, train_folds
+    from napari_nucleiseg.training.judging import judge_by_all
+    from napari_nucleiseg.training.saving import load_network
+
+    by = training.params.judging
+    if by == "part" or verdict.unchanged or training.stopped:
+        return verdict
+    folds = further_folds(*sets, training.params)
+    if by == "auto" and not are_worth_it(verdict, training, folds):
+        return verdict
+    run.note_trained(int(training.history[-1]["epoch"]))
+    judged = train_folds(
+        folds, training, lambda: load_network(base), folder=run.path, **how
+    )
+    return judge_by_all(verdict, training, judged)
 
 
 def _typical_tiles(

@@ -44,6 +44,9 @@ SUFFIX = ".training"
 
 _ORDER, _PAIRS, _STATE, _BEST = "order.json", "pairs.npz", "state.npz", "best.npz"
 
+#: Says after how many epochs the training had ended, where it is judged further.
+_TRAINED = "trained.txt"
+
 
 class RunFolder:
     """The folder of one training, beside the model folder that is to come of it.
@@ -261,6 +264,21 @@ class RunFolder:
         """Read what `save` wrote: the state, and the best weights."""
         best, _ = read_arrays(self.path / _BEST)
         return load_state(self.path / _STATE), best["weights"]
+
+    def note_trained(self, epochs: int) -> None:
+        """Note that training has ended, and only judging is left."""
+        write_whole(
+            self.path / _TRAINED,
+            lambda path: path.write_text(str(epochs), encoding="utf-8"),
+        )
+
+    @property
+    def trained_epochs(self) -> int | None:
+        """After how many epochs training had ended; None if it goes on."""
+        try:
+            return int((self.path / _TRAINED).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
 
     def accept(self) -> Path:
         """Put the finished model where it belongs, and remove the folder.

@@ -167,17 +167,22 @@ def score_crops(crops: Sequence[Pair], predictor: Predictor) -> Evaluation:
     Evaluation
         Without a row.
     """
-    predicted, scores, fates, tallies = [], [], [], []
+    predicted = []
     for crop in crops:
-        found = pipeline.segment(
-            crop.image, predictor, axes="YXS" if crop.image.ndim == 3 else "YX"
-        )
-        predicted.append(found.labels)
-        scores.append(score_image(crop.labels, found.labels, known=crop.known))
-        fates.append(classify(crop.labels, found.labels, known=crop.known).counts())
-        tallies.append(tally(crop.labels, found.labels, known=crop.known))
+        axes = "YXS" if crop.image.ndim == 3 else "YX"
+        predicted.append(pipeline.segment(crop.image, predictor, axes=axes).labels)
+    return score_labels(crops, predicted)
+
+
+def score_labels(crops: Sequence[Pair], predicted: Sequence[np.ndarray]) -> Evaluation:
+    """Compare what was found on crops with what is true there; see `score_crops`."""
+    scores, fates, tallies = [], [], []
+    for crop, labels in zip(crops, predicted, strict=True):
+        scores.append(score_image(crop.labels, labels, known=crop.known))
+        fates.append(classify(crop.labels, labels, known=crop.known).counts())
+        tallies.append(tally(crop.labels, labels, known=crop.known))
     figures = Figures.collect(summarise(scores), fates)
-    return Evaluation({}, figures, predicted, tallies)
+    return Evaluation({}, figures, list(predicted), tallies)
 
 
 def choose_crops(pairs: Sequence[Pair]) -> list[Pair]:

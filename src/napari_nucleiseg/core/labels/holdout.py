@@ -18,6 +18,9 @@ _ORDERS = 64
 #: Whole images are not held out where they would be more than the share times this.
 _TOO_MUCH = 1.75
 
+#: Behind the name of the part of an image that is held out.
+HELD_OUT = " (held out)"
+
 
 def split_validation(
     pairs: Sequence[Pair], share: float = 0.2, seed: int = 0
@@ -231,7 +234,9 @@ def _split_one(
     held, rest = parts if cut.first else parts[::-1]
     name = pair.name or "image"
     training = [rest if i == which else other for i, other in enumerate(pairs)]
-    return training, [replace(held, name=f"{name} (held out)")]
+    if not name.endswith(HELD_OUT):
+        name += HELD_OUT
+    return training, [replace(held, name=name)]
 
 
 def _best_cut(pair: Pair, axis: int, first: bool, share: float) -> _Cut | None:
