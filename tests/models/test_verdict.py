@@ -45,6 +45,8 @@ WORSE = verdict((0.5, 0.3), (0.4, 0.2), (-0.2, -0.02))
         (SURE.replace(unchanged=True), "not better", False),
         # The mean rises, and yet fewer are found.
         (verdict((0.615, 0.3), (0.571, 0.5), (0.03, 0.12)), "not better", False),
+        # It rises, and fewer are found, but either may be chance.
+        (verdict((0.615, 0.3), (0.571, 0.5), (-0.03, 0.18)), "can't tell", True),
     ],
 )
 def test_the_word_and_whether_to_keep_it(found, word, keeps):

@@ -10,7 +10,19 @@ from napari_nucleiseg.core.labels.holdout import split_validation
 from napari_nucleiseg.core.labels.pairs import Pair
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.models.verdict import Figures, Verdict
-from napari_nucleiseg.training.folds import are_worth_it, further_folds
+from napari_nucleiseg.training.folds import (
+    LONGEST,
+    are_worth_it,
+    further_folds,
+    judging_minutes,
+    judging_time,
+)
+from napari_nucleiseg.training.speed import (
+    Speed,
+    estimate_minutes,
+    pixels_per_epoch,
+    remember_speed,
+)
 
 
 def image_of_nuclei(count, seed):
@@ -75,3 +87,20 @@ def test_it_is_done_where_it_can_tell_more_and_soon(
     folds = further_folds(pairs, [], TrainParams(validation_share=0.25))
     training = SimpleNamespace(minutes=minutes, best_epoch=6, history=[{"epoch": 8}])
     assert are_worth_it(verdict_on(held, interval), training, folds) is worth
+
+
+def test_how_long_it_takes_is_said_before(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUCLEISEG_CACHE", str(tmp_path / "cache"))
+    params = TrainParams(judging="all")
+    remember_speed("generalist", Speed(1.5, 3.0), pixels_per_epoch(params))
+    once = estimate_minutes(params, "generalist")
+    minutes = judging_minutes(params, "generalist", 40)
+    assert 2 * once < minutes < 4 * once
+    assert "Judging by all nuclei takes up to" in judging_time(params, minutes)
+    auto = params.replace(judging="auto")
+    assert judging_minutes(auto, "generalist", 40) == min(minutes, LONGEST)
+    assert "cannot tell" in judging_time(auto, minutes)
+    # Enough are held out; or there are too few however they are judged.
+    assert not judging_minutes(auto, "generalist", 400)
+    assert not judging_minutes(auto, "generalist", 15)
+    assert not judging_minutes(params.replace(judging="part"), "generalist", 40)

@@ -21,6 +21,7 @@ from napari_nucleiseg.models.registry import find_model, list_models, save_model
 from napari_nucleiseg.models.segmenting import find_labels
 from napari_nucleiseg.models.verdict import Figures, Verdict
 from napari_nucleiseg.training.checkpoint import TrainState
+from napari_nucleiseg.training.folds import STAGE
 from napari_nucleiseg.training.outcome import TrainOutcome
 from napari_nucleiseg.training.process import TrainingKilled, TrainingProcess
 from napari_nucleiseg.training.project.project import Project
@@ -260,6 +261,7 @@ def test_three_rounds_make_it_better_on_images_it_has_not_seen(loop, qtbot):
         rehearsal=0.0,
         blend=1.0,
         ema_momentum=0.5,
+        judging="part",
     )
     project = Project.create(loop.projects / "dark", params=params)
     widget.projects.open(project.folder)
@@ -423,6 +425,29 @@ def start_a_round(loop, qtbot):
     widget.enterEvent(None)
     click(qtbot, widget.run_button)
     qtbot.waitUntil(lambda: widget.progress.bar.max == 10, timeout=20_000)
+
+
+def test_a_model_that_is_judged_part_by_part_can_be_had_at_once(
+    loop, qtbot, monkeypatch
+):
+    class Judged(FakeProcess):
+        def wait(self, monitor):
+            monitor.report(Progress("Training", 1, 4, {"loss": 0.5}))
+            assert not monitor.should_stop()
+            while not monitor.should_stop():
+                monitor.report(Progress(STAGE, 1, 10, {"loss": 0.5}))
+                time.sleep(0.02)
+            return super().wait(monitor)
+
+    monkeypatch.setattr(work, "TrainingProcess", Judged)
+    widget = loop.widget
+    start_a_round(loop, qtbot)
+    qtbot.waitUntil(widget.enough_button.isVisible, timeout=20_000)
+    assert STAGE in widget.progress.line.value
+    click(qtbot, widget.enough_button)
+    wait_until_done(qtbot, widget, PATIENCE)
+    assert widget.is_undecided, widget.result_line.text()
+    assert not widget.enough_button.isVisible()
 
 
 def test_cancelling_keeps_the_examples_and_nothing_else(loop, qtbot, monkeypatch):

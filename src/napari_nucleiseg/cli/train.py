@@ -75,12 +75,19 @@ def _train(args: argparse.Namespace) -> int:
 
 def _ask_if_long(args: argparse.Namespace, order: _Order) -> None:
     """Ask before hours are spent, where somebody is there to answer."""
+    from napari_nucleiseg.core.labels.annotations import known_nuclei
+    from napari_nucleiseg.core.labels.pairs import Pair
     from napari_nucleiseg.core.monitor import duration
     from napari_nucleiseg.networks.architectures import DEFAULT_ARCHITECTURE
+    from napari_nucleiseg.training.folds import judging_minutes
     from napari_nucleiseg.training.speed import LONG, estimate_minutes
 
     if order.recipe is None:
         minutes = estimate_minutes(order.params, DEFAULT_ARCHITECTURE)
+        if args.test is None and not args.resume:
+            pairs = [pair for pair in order.data if isinstance(pair, Pair)]
+            nuclei = sum(known_nuclei(pair).size for pair in pairs)
+            minutes += judging_minutes(order.params, DEFAULT_ARCHITECTURE, nuclei)
     else:
         given = given_options(args, TrainParams)
         minutes = order.recipe.minutes(**{name: given.get(name) for name in _OF_RUNS})

@@ -151,9 +151,10 @@ class Verdict(Record):
 
     @property
     def _finds_less(self) -> bool:
-        """Whether only the outlines are better, and fewer nuclei are found."""
+        """Whether only the outlines are surely better, and fewer nuclei are found."""
         return (
             self.base is not None
+            and (self.interval is None or self.interval[0] > 0)
             and self.gain >= LEAST_GAIN
             and self.new.AP50 < self.base.AP50 - LEAST_GAIN
             and self.new.nuclei >= LEAST_NUCLEI

@@ -30,11 +30,12 @@ from napari_nucleiseg.core.monitor import (
     Progress,
     SilentMonitor,
     check_cancelled,
+    duration,
 )
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.models.verdict import LEAST_NUCLEI, Verdict
 from napari_nucleiseg.training.checkpoint import read_arrays, write_arrays
-from napari_nucleiseg.training.validation import choose_crops
+from napari_nucleiseg.training.speed import find_speed, pixels_per_epoch
 
 if TYPE_CHECKING:
     import keras
@@ -51,6 +52,48 @@ _FILE, _LISTS = "judged_{}.npz", ("before", "after")
 #: By itself, it is done where fewer nuclei than the first were held out, at least as
 #: many as the second can be judged by then, and it takes at most so many minutes.
 FEW, ENOUGH, LONGEST = 50, LEAST_NUCLEI, 5.0
+
+
+def judging_minutes(params: TrainParams, architecture: str, nuclei: int) -> float:
+    """Return how long judging by all of so many nuclei takes at most, minutes.
+
+    Parameters
+    ----------
+    params : TrainParams
+        How is trained.
+    architecture : str
+        The network's.
+    nuclei : int
+        How many there are, with those to be held out.
+
+    Returns
+    -------
+    float
+        0 if it will not be done.
+    """
+    auto = params.judging == "auto"
+    if params.judging == "part" or (
+        auto and (nuclei < ENOUGH or nuclei * params.validation_share >= FEW)
+    ):
+        return 0.0
+    speed = find_speed(architecture)
+    training = params.epochs * pixels_per_epoch(params) / 1e6 * speed.per_megapixel
+    if params.minutes is not None:
+        training = min(training, 60 * params.minutes)
+    # The base is checked, too.
+    minutes = _count(params) * (training + 2 * speed.checking) / 60
+    return min(minutes, LONGEST) if auto else minutes
+
+
+def judging_time(params: TrainParams, minutes: float) -> str:
+    """Return a sentence that says how long judging by all nuclei takes."""
+    when = "" if params.judging == "all" else ", if the part held out cannot tell,"
+    return f"Judging by all nuclei{when} takes up to {duration(60 * minutes)} more."
+
+
+def _count(params: TrainParams) -> int:
+    """Return how many parts there are besides the one held out first."""
+    return max(round(1 / params.validation_share) - 1, 1)
 
 
 def are_worth_it(verdict: Verdict, training: Training, folds: Sequence[Fold]) -> bool:
@@ -117,7 +160,7 @@ def further_folds(
     """
     folds: list[Fold] = []
     rest, gone = list(pairs), list(validation)
-    for left in range(round(1 / params.validation_share) - 1, 0, -1):
+    for left in range(_count(params), 0, -1):
         others: list[Pair] = []
         held = rest
         if left > 1:
@@ -170,6 +213,7 @@ def train_folds(
         If what was found cannot be saved.
     """
     from napari_nucleiseg.training.loop import fit_network
+    from napari_nucleiseg.training.validation import choose_crops
 
     params, epochs = training.params, training.best_epoch
     if params.minutes is not None:  # the time was up after so many

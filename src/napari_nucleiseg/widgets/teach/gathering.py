@@ -5,6 +5,7 @@ from __future__ import annotations
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
+from napari_nucleiseg.core.labels.proposing import NUCLEI
 from napari_nucleiseg.core.params import SegmentParams
 from napari_nucleiseg.core.segment.planes import from_image_axes
 from napari_nucleiseg.models.registry import DEFAULT_MODEL, find_model
@@ -54,6 +55,16 @@ def told(viewer: ViewerModel, image: Image, labels: Labels) -> str:
         several = "" if len(frames.data) == 1 else "s"
         parts.append(f"all in the frame{several}")
     return f"On {quoted(image.name)}: {' and '.join(parts)}."
+
+
+def nuclei_given(viewer: ViewerModel) -> int:
+    """Return of how many nuclei something can be learnt, about: frames are not read."""
+    count = 0
+    for image, labels in given(viewer):
+        watch, frames = watch_of(labels), frames_of(viewer, image)
+        count += 0 if watch is None else len(watch.table.by_hand())
+        count += 0 if frames is None else NUCLEI * len(frames.data)
+    return count
 
 
 def choice_of(labels: Labels) -> ChannelChoice:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_nucleiseg.core.monitor import Monitor, Progress, duration
+from qtpy.QtWidgets import QPushButton
+
+from napari_nucleiseg.core.monitor import Progress, duration
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.models.registry import Model, find_model
+from napari_nucleiseg.training.folds import STAGE, judging_minutes, judging_time
 from napari_nucleiseg.training.speed import estimate_minutes
 from napari_nucleiseg.widgets.segment.putting import put_result
 from napari_nucleiseg.widgets.shared.controls import MessageLine, explain, quoted
 from napari_nucleiseg.widgets.shared.param_form import ParamForm
 from napari_nucleiseg.widgets.teach.comparison import Comparison
-from napari_nucleiseg.widgets.teach.examples import ForeignLabels, add_tests
 from napari_nucleiseg.widgets.teach.frames import (
     remove_frames,
 )
@@ -25,20 +25,20 @@ from napari_nucleiseg.widgets.teach.gathering import (
     given,
     note_known,
     note_targets,
-    note_test,
+    nuclei_given,
     segmented,
     told,
 )
 from napari_nucleiseg.widgets.teach.interrupted import InterruptedPanel
 from napari_nucleiseg.widgets.teach.next_panel import NextPanel
-from napari_nucleiseg.widgets.teach.next_shell import TITLE, NextShell
+from napari_nucleiseg.widgets.teach.next_shell import TITLE
 from napari_nucleiseg.widgets.teach.projects import ProjectBox
 from napari_nucleiseg.widgets.teach.questions import may_take_frames
 from napari_nucleiseg.widgets.teach.round_panel import RoundPanel, told_of
+from napari_nucleiseg.widgets.teach.testing_shell import TestingShell
 from napari_nucleiseg.widgets.teach.work import Lesson, Taught, as_published, teach
 from napari_nucleiseg.widgets.train.closing import main_window
 from napari_nucleiseg.widgets.train.form import LEFT_OUT, folded
-from napari_nucleiseg.widgets.train.questions import ask_about_foreign
 
 if TYPE_CHECKING:
     import napari
@@ -55,7 +55,7 @@ _INTERRUPTED = "Resume the round that was interrupted, or discard it, first."
 _UNDECIDED = "Keep the new model, or go back to the one before, first."
 
 
-class TeachWidget(NextShell):
+class TeachWidget(TestingShell):
     """Correct some nuclei, press Teach, compare, keep or go back, and go on.
 
     Parameters
@@ -67,12 +67,18 @@ class TeachWidget(NextShell):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer, title=TITLE, button=TITLE, tip=_TIP)
         self._taught: Taught | None = None
-        self._again: Callable[[], None] = self.run
+        self._again = self.run
         self._busy = ""  # who else is teaching the project
-        self._given_up = threading.Event()
+        self._given_up, self._enough = threading.Event(), threading.Event()
         self.projects = ProjectBox()
         self.given_line = MessageLine("given_line")
         self.reason_line = MessageLine("reason_line")
+        self.enough_button = QPushButton("Judge by what is known")
+        self.enough_button.setToolTip(
+            "The new model is there, and is judged by more of the nuclei. End that, "
+            "and judge by those it has been judged by so far."
+        )
+        self.enough_button.hide()
         self.comparison = Comparison(self.viewer)
         self.interrupted = InterruptedPanel()
         self.round = RoundPanel()
@@ -88,6 +94,7 @@ class TeachWidget(NextShell):
                 self.run_button,
                 self.reason_line,
                 self.progress,
+                self.enough_button,
                 self.result_line,
                 self.interrupted,
                 self.round,
@@ -100,9 +107,10 @@ class TeachWidget(NextShell):
             self.more_form,
         )
         self.projects.changed.connect(self._on_project_changed)
-        self.projects.tested.connect(self.test_on)
+        self.projects.tested.connect(self.judge_on)
         self.interrupted.resumed.connect(self.resume)
         self.interrupted.discarded.connect(self.abandon)
+        self.enough_button.clicked.connect(self._on_enough)
         self.round.kept.connect(self.keep)
         self.round.refused.connect(self.back)
         self.round.viewed.connect(self.comparison.view)
@@ -168,11 +176,18 @@ class TeachWidget(NextShell):
         """Say how long a round takes, from the trainings before it."""
         project = self.projects.project
         base = find_model() if project is None else project.base
+        before = 0 if project is None else project.nuclei
+        nuclei = max(before, nuclei_given(self.viewer))  # some may be the same
         try:
-            minutes = estimate_minutes(self._params(), base.card.architecture)
+            params, network = self._params(), base.card.architecture
+            minutes = estimate_minutes(params, network)
         except ValueError as e:
             return explain(e)
-        return f"Learning takes at most about {duration(60 * minutes)}."
+        text = f"Learning takes at most about {duration(60 * minutes)}."
+        judging = judging_minutes(params, network, nuclei)
+        if not judging or (project is not None and project.tests):
+            return text
+        return f"{text} {judging_time(params, judging)}"
 
     def _on_project_changed(self) -> None:
         """Take up another project where it was left."""
@@ -251,7 +266,7 @@ class TeachWidget(NextShell):
             self._on_looked()
 
     def _teach(self, lesson: Lesson) -> None:
-        self._given_up = lesson.given_up
+        self._given_up, self._enough = lesson.given_up, lesson.enough
         self.interrupted.tell(None)
         images = [image for image, _ in segmented(self.viewer)]
         work = functools.partial(teach, lesson)
@@ -265,44 +280,6 @@ class TeachWidget(NextShell):
         if self.is_busy:
             self._given_up.set()
         super()._on_run_clicked()
-
-    def test_on(self, folder: Path | None = None, *, sure: bool = False) -> None:
-        """Have the project test on images from now on, and never learn from them.
-
-        Parameters
-        ----------
-        folder : pathlib.Path, optional
-            With images and labels; else it is the image chosen in the list of layers.
-        sure : bool
-            Whether labels are taken that do not seem to be of their image.
-        """
-        if self.is_busy:
-            return
-        try:
-            where = folder or note_test(self.viewer)
-            project = self.projects.make(base_used(self.viewer))
-        except (OSError, ValueError) as e:
-            self._fail(explain(e))
-            return
-
-        def work(monitor: Monitor) -> None:
-            monitor.report(Progress("Reading the images to test on", 0, 0))
-            add_tests(project, where, sure=sure)
-
-        self._again = functools.partial(self.test_on, folder, sure=True)
-        self._start(work, self._on_tests_added, layers=[])
-
-    def _on_tests_added(self, _: None) -> None:
-        self.projects.tell()
-        self._say("The next round is tested on these; nothing is learnt from them.")
-
-    def _on_errored(self, error: Exception) -> None:
-        if isinstance(error, ForeignLabels) and self._current() is not None:
-            self._end()
-            if ask_about_foreign(self, explain(error)):
-                self._again()
-        else:
-            super()._on_errored(error)
 
     def _params(self) -> TrainParams:
         """Return how to train: as the forms say, else as the project did before."""
@@ -329,7 +306,18 @@ class TeachWidget(NextShell):
             self._say("Cancelled. What was taught before is as it was.")
         self.projects.tell()
 
+    def _on_progress(self, progress: Progress) -> None:
+        super()._on_progress(progress)
+        judging = progress.stage == STAGE and not self._enough.is_set()
+        self.enough_button.setVisible(judging and self.is_busy)
+
+    def _on_enough(self) -> None:
+        self._enough.set()
+        self.enough_button.hide()
+
     def _on_ended(self) -> None:
+        self.enough_button.hide()
+        self.projects.tell()
         self._show_round()
         self._on_looked()
 

@@ -22,6 +22,7 @@ from napari_nucleiseg.core.score.changes import compare
 from napari_nucleiseg.core.score.matching import find_overlaps, match
 from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.models.registry import Model
+from napari_nucleiseg.training.folds import STAGE
 from napari_nucleiseg.training.outcome import TrainOutcome
 from napari_nucleiseg.training.process import TrainingProcess
 from napari_nucleiseg.training.project.checking import check_examples
@@ -104,6 +105,8 @@ class Lesson:
         Whether labels are taken that do not seem to be of their image.
     resume : bool
         Whether to go on with the round that was interrupted, and add nothing.
+    enough : threading.Event
+        Set if the model is to be judged by what it has been judged by so far.
     given_up : threading.Event
         Set if what was trained is to be discarded should the round be stopped; else it
         can be resumed.
@@ -115,6 +118,7 @@ class Lesson:
     params: TrainParams
     sure: bool = False
     resume: bool = False
+    enough: threading.Event = field(default_factory=threading.Event)
     given_up: threading.Event = field(default_factory=threading.Event)
 
 
@@ -180,7 +184,7 @@ def _train(lesson: Lesson, monitor: Monitor) -> TrainOutcome:
             raise ValueError("There is no interrupted round to resume any more.")
         check_cancelled(monitor)
         process = TrainingProcess(run)
-        outcome = process.wait(_Listener(monitor, process))
+        outcome = process.wait(_Listener(monitor, process, lesson.enough))
         check_cancelled(monitor)
         if outcome is None:
             raise Cancelled("The training was let go.")
@@ -200,17 +204,22 @@ def _train(lesson: Lesson, monitor: Monitor) -> TrainOutcome:
 class _Listener:
     """Passes on the progress of a training, and kills it when that is asked for."""
 
-    def __init__(self, monitor: Monitor, process: TrainingProcess) -> None:
-        self._monitor, self._process = monitor, process
+    def __init__(
+        self, monitor: Monitor, process: TrainingProcess, enough: threading.Event
+    ) -> None:
+        self._monitor, self._process, self._enough = monitor, process, enough
+        self._judging = False
 
     def report(self, progress: Progress) -> None:
+        self._judging = progress.stage == STAGE
         if progress.stage not in _QUIET:
             self._monitor.report(progress)
 
     def should_stop(self) -> bool:
         if self._monitor.should_stop():
             self._process.kill()
-        return False  # which would only ask it to come to an end
+        # To end the training so, too, would keep less than it could be.
+        return self._judging and self._enough.is_set()
 
 
 def _count_taught(

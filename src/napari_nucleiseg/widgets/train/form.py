@@ -23,6 +23,7 @@ from napari_nucleiseg.models.registry import (
     unique_name,
 )
 from napari_nucleiseg.networks.architectures import ARCHITECTURES, Architecture
+from napari_nucleiseg.training.folds import judging_minutes, judging_time
 from napari_nucleiseg.training.recipes import params_from_scratch
 from napari_nucleiseg.training.speed import estimate_minutes
 from napari_nucleiseg.widgets.shared.controls import (
@@ -164,6 +165,7 @@ class TrainForm(QWidget):
         self.split_button.clicked.connect(self._on_split_clicked)
         self.base_box.changed.connect(self._on_base_chosen)
         self.name_edit.changed.connect(lambda _: self.changed.emit())
+        self.test_edit.changed.connect(lambda _: self._show_estimate())
         for form in (self.form, self.more_form):
             form.param_changed.connect(self._on_value_changed)
 
@@ -211,6 +213,7 @@ class TrainForm(QWidget):
             self._on_sources_changed()
             return
         self.check = found
+        self._show_estimate()
         lines = [f"{_ICONS[item.level]} {item.text}" for item in found.findings]
         self.check_line.setText("\n".join(lines))
         can_split = any(item.code in ("semantic", "pieces") for item in found.findings)
@@ -325,14 +328,26 @@ class TrainForm(QWidget):
     @property
     def minutes(self) -> float:
         """How long the training would take at most, minutes."""
-        return estimate_minutes(self.params(), self.architecture)
+        minutes = estimate_minutes(self.params(), self.architecture)
+        return minutes + self._judging_minutes
+
+    @property
+    def _judging_minutes(self) -> float:
+        """How much of that judging by all nuclei would take."""
+        if self.base is None or self.test_edit.value is not None or not self.check:
+            return 0.0
+        return judging_minutes(self.params(), self.architecture, self.check.nuclei)
 
     def _show_estimate(self) -> None:
-        time = duration(60 * self.minutes)
-        self.estimate_line.setText(
+        judging = self._judging_minutes
+        time = duration(60 * (self.minutes - judging))
+        text = (
             f"At most about {time} on this computer; it ends early when the model no "
             "longer gets better."
         )
+        if judging:
+            text += f" {judging_time(self.params(), judging)}"
+        self.estimate_line.setText(text)
 
     def reason(self) -> str:
         """Say why training cannot start, or nothing."""

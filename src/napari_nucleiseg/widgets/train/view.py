@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidge
 from napari_nucleiseg.core.monitor import Progress, TimeLeft
 from napari_nucleiseg.core.params import TrainParams
 from napari_nucleiseg.models.verdict import Verdict
+from napari_nucleiseg.training.folds import STAGE
 from napari_nucleiseg.training.run_folder import RunFolder
 from napari_nucleiseg.widgets.shared.controls import MessageLine
 from napari_nucleiseg.widgets.shared.stage_progress import StageProgress
@@ -263,6 +264,9 @@ class TrainProgress(StageProgress):
         self.line.value = self._text(progress)
 
     def _text(self, progress: Progress) -> str:
+        if progress.stage == STAGE:
+            left = self._left.of(progress)
+            return f"{STAGE}; at most {left} left" if left else f"{STAGE} …"
         if progress.stage != "Training":
             return f"{progress.stage} …"
         params = self._params
