@@ -3,15 +3,17 @@
     python benchmarks/labelling.py
         --pairs FOLDER [--only 07 08 …] | --data FOLDER --field NAME
         [--called NAME] [--model NAME|FOLDER] [--regions 1 2 4 8] [--pool N] [--test N]
-        [--seeds N] [--ways …] [--epochs N] [--steps N] [--batch N] [--patch N]
-        [--json FILE] [--docs docs/training.md]
+        [--seeds N …] [--timed] [--ways …] [--epochs N] [--steps N]
+        [--batch N] [--patch N] [--json FILE] [--docs docs/training.md]
 
 Every second image may be labelled, and the others, which are never learnt from, are
 scored. In each round regions of about 25 nuclei are taken, in two ways: as they are
 proposed by the model of the round before, and at random. In a region what that model
 found is corrected from the truth: each wrong nucleus is deleted, and each one missing
-drawn. Then the base is trained on all regions so far, as a project is. A file of JSON
-keeps the figures of several sets, and ``--docs`` writes the tables of all of them.
+drawn. Then the base is trained on all regions so far, as a project is. A seed draws
+other regions at random, and other patches to learn from. A file of JSON gathers the
+figures of several sets and runs, and ``--docs`` writes the tables of all of them. With
+``--timed``, when nothing else runs, they say how long a round took.
 """
 
 import argparse
@@ -181,6 +183,7 @@ def go_round(
             "corrections": done,
             "looking": (looked - began) / 60,
             "minutes": (trained - looked) / 60,
+            "timed": args.timed,
             "AP": score(model, test),
         }
         rows.append(row)
@@ -197,18 +200,33 @@ def tables(sets: dict[str, Any]) -> str:
     for name, one in sets.items():
         counts = dict.fromkeys(sorted(row["regions"] for row in one["rows"]))
         cells = [
-            [count, *(cell for way in WAYS for cell in _cells(one["rows"], way, count))]
+            [
+                count,
+                _minutes(one["rows"], count),
+                *(cell for way in WAYS for cell in _cells(one["rows"], way, count)),
+            ]
             for count in counts
         ]
-        header = ["regions so far"]
+        header = ["regions so far", "minutes of a round"]
         for way in WAYS:
             header += [f"{way}: nuclei", "clicks so far", "AP@0.5"]
         parts.append(
             f"**{name}**: {one['pool']} images to label, {one['test']} scored "
             f"({one['nuclei']} nuclei); AP@0.5 of the built-in model "
-            f"{one['before']:.3f}; {one['steps']}\n\n" + markdown(header, cells)
+            f"{one['before']:.3f}; {one['steps']}; seeds: "
+            f"{len({row['seed'] for row in one['rows']})}\n\n" + markdown(header, cells)
         )
     return "\n\n".join(parts)
+
+
+def _minutes(rows: Sequence[dict[str, Any]], count: int) -> str:
+    """Return how long timed rounds took: looking for regions, and training."""
+    now = [x for x in rows if x["regions"] == count and x.get("timed")]
+    if not now:
+        return "–"
+    proposed = [x["looking"] for x in now if x["way"] == "as proposed"]
+    looking = f"{np.mean(proposed):.1f} + " if proposed else ""
+    return f"{looking}{np.mean([x['minutes'] for x in now]):.1f}"
 
 
 def _cells(rows: Sequence[dict[str, Any]], way: str, count: int) -> list[object]:
@@ -257,7 +275,8 @@ def main() -> None:
     parser.add_argument("--pool", type=int, help="use so many images to label at most")
     parser.add_argument("--test", type=int, help="score so many images at most")
     parser.add_argument("--crop", type=int, help="use this many pixels of each side")
-    parser.add_argument("--seeds", type=int, default=1, help="of regions at random")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--timed", action="store_true", help="nothing else runs")
     parser.add_argument("--epochs", type=int, help="instead of the default")
     parser.add_argument("--steps", type=int, help="an epoch, instead of the default")
     parser.add_argument("--batch", type=int, help="patches, instead of the default")
@@ -277,6 +296,7 @@ def main() -> None:
             "patch_size": args.patch,
         }
         params = TrainParams(**{k: v for k, v in given.items() if v is not None})
+        params = params.replace(judging="part")
         images = read_images(args)
         pool, test = images[::2][: args.pool], images[1::2][: args.test]
         one: dict[str, Any] = {
@@ -289,14 +309,19 @@ def main() -> None:
             "rows": [],
         }
         name = args.called or args.field or args.pairs.name
+        ways = [(way, seed) for seed in args.seeds for way in args.ways]
+        one["rows"] = [
+            row
+            for row in sets.get(name, {}).get("rows", [])
+            if (row["way"], row["seed"]) not in ways
+        ]
         print(f"{name}: before {one['before']:.3f}", flush=True)
         sets[name] = one
-        tried = [("as proposed", 0)] + [("at random", i) for i in range(args.seeds)]
-        ways = [(way, seed) for way, seed in tried if way in args.ways]
         with tempfile.TemporaryDirectory() as folder:
             for way, seed in ways:
+                seeded = params.replace(seed=params.seed + seed)
                 one["rows"] += go_round(
-                    pool, test, way, seed, args, params, Path(folder)
+                    pool, test, way, seed, args, seeded, Path(folder)
                 )
                 if args.json:
                     text = json.dumps(sets, indent=1) + "\n"
