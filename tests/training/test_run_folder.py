@@ -14,7 +14,7 @@ from napari_nucleiseg.core.segment.instances import InstanceSettings
 from napari_nucleiseg.models.card import CARD_FILE, ModelCard
 from napari_nucleiseg.models.registry import Model
 from napari_nucleiseg.training import run_folder, run_lock
-from napari_nucleiseg.training.process import explain
+from napari_nucleiseg.training.process import TrainingProcess, explain
 from napari_nucleiseg.training.run_folder import (
     Order,
     RunFolder,
@@ -117,6 +117,30 @@ def test_what_is_saved_is_said_only_if_something_is(waiting, tmp_path):
     for error in (full, MemoryError()):
         assert "saved" not in explain(error, nothing)
         assert "Errno" not in explain(error, nothing)
+
+
+def test_a_folder_that_turned_read_only_is_named(waiting, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError(30, "Read-only file system", str(waiting.path / "lock"))
+
+    waiting.release()
+    monkeypatch.setattr("filelock.BaseFileLock.acquire", refuse)
+    with pytest.raises(OSError, match=r"training could not be written: Read-only"):
+        waiting.acquire()
+
+
+def test_what_tensorflow_prints_all_the_time_is_not_why_a_training_ended(waiting):
+    waiting.log.write_text(
+        "Bus error in the middle\n"
+        "WARNING: All log messages before absl::InitializeLog() is called are written\n"
+        "I0000 00:00:1796063480.805877    2906 port.cc:153] oneDNN custom operations\n"
+    )
+    (waiting.path / "state.npz").unlink()
+    process = TrainingProcess.__new__(TrainingProcess)
+    process.run = waiting
+    text = process._epitaph(1)
+    assert "(exit code 1): Bus error in the middle" in text
+    assert "oneDNN" not in text
 
 
 def write_model(folder, title="one"):

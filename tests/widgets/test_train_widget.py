@@ -15,7 +15,7 @@ import tifffile
 from napari.layers import Labels
 from PIL import Image
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtGui import QCloseEvent
+from qtpy.QtGui import QCloseEvent, QColor
 from qtpy.QtWidgets import QDialog, QLabel, QMessageBox
 
 from napari_nucleiseg.core.labels import checking
@@ -30,7 +30,7 @@ from napari_nucleiseg.training.run_folder import Order, RunFolder
 from napari_nucleiseg.widgets.segment.edits import watch_of
 from napari_nucleiseg.widgets.shared.docks import bring_forward, dock_of
 from napari_nucleiseg.widgets.teach.widget import TeachWidget
-from napari_nucleiseg.widgets.train import filling, questions
+from napari_nucleiseg.widgets.train import filling, questions, view
 
 from .conftest import press, squares, wait_until_done
 from .test_models_panel import make_model
@@ -598,6 +598,23 @@ def test_a_picture_is_enlarged_on_a_click(models, viewer, qtbot, tmp_path):
     assert window.isVisible()
     assert window.picture.pixmap().width() == 600
     window.close()
+
+
+def test_the_curves_can_be_read_in_another_theme(viewer, qtbot):
+    viewer.theme = "light"
+    curves = view.Curves()
+    viewer.window.add_dock_widget(curves)
+    curves.show_rows([{"epoch": 0, "loss": 1.0, "val_loss": 1.0, "val_AP50": 0.5}])
+
+    def written():
+        return QColor(curves.figure.axes[1].xaxis.label.get_color())
+
+    def is_light(colour):
+        return colour.lightness() > 128
+
+    for theme in ("dark", "light"):
+        viewer.theme = theme
+        qtbot.waitUntil(lambda dark=theme == "dark": is_light(written()) is dark)
 
 
 def leave_a_training(folder, name, epochs):

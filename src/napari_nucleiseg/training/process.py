@@ -17,6 +17,7 @@ import errno
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -36,6 +37,9 @@ _STOP, _GO_ON = "stop", "go on"
 
 #: Lines of the child's log that are quoted when it ended without a message.
 _QUOTED = 3
+
+#: Those of TensorFlow's that say nothing of why.
+_NOISE = re.compile(r"[IW]\d{4} |WARNING: All log messages before absl|INFO: ")
 
 #: What the child's environment has besides ours. Keras must run on TensorFlow, whatever
 #: another plugin chose; the C library keeps the memory of one step for the next, which
@@ -224,7 +228,8 @@ class TrainingProcess:
         else:
             why = f"The training process ended by itself (exit code {code})"
             text = self.run.log.read_text(encoding="utf-8", errors="replace")
-            if last := [line for line in text.splitlines() if line.strip()][-_QUOTED:]:
+            lines = [line for line in text.splitlines() if line.strip()]
+            if last := [line for line in lines if not _NOISE.match(line)][-_QUOTED:]:
                 why += ": " + " / ".join(last)
         if self.run.can_resume:
             epochs = self.run.load()[0].values["best_epoch"]
@@ -300,8 +305,9 @@ def main(arguments: list[str] | None = None) -> int:
         run.discard_if_empty()
         return 1
     except Exception as e:  # noqa: BLE001  whatever it is, the user is told
-        traceback.print_exc()
         monitor.say("error", explain(e, run))
+        with contextlib.suppress(OSError):  # the log's folder may be read-only by now
+            traceback.print_exc()
         return 1
     if monitor.alone.is_set() and outcome.kept:
         mark_unseen(outcome.folder)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from napari_nucleiseg.io.atomic import make_folder
+from napari_nucleiseg.io.atomic import NotWritten, make_folder
 
 #: Locked while a process trains in the folder, and which one that is. The system lifts
 #: the lock when the process ends, however it ends.
@@ -78,6 +78,8 @@ class RunLock:
                 ) from e
             except FileNotFoundError:
                 continue  # discarded by another process this very moment
+            except OSError as e:
+                raise NotWritten(self._folder, e) from e
             if not (self._folder / LOCK).is_file():
                 self._lock.release()  # likewise: what we hold is a deleted file
 

@@ -36,7 +36,13 @@ from napari_nucleiseg.widgets.teach.projects import ProjectBox
 from napari_nucleiseg.widgets.teach.questions import may_take_frames
 from napari_nucleiseg.widgets.teach.round_panel import RoundPanel, told_of
 from napari_nucleiseg.widgets.teach.testing_shell import TestingShell
-from napari_nucleiseg.widgets.teach.work import Lesson, Taught, as_published, teach
+from napari_nucleiseg.widgets.teach.work import (
+    PREPARING,
+    Lesson,
+    Taught,
+    as_published,
+    teach,
+)
 from napari_nucleiseg.widgets.train.closing import main_window
 from napari_nucleiseg.widgets.train.form import LEFT_OUT, folded
 
@@ -157,7 +163,7 @@ class TeachWidget(TestingShell):
             return
         self._follow()
         counts = [told(self.viewer, *pair) for pair in given(self.viewer)]
-        if counts:
+        if counts and not self.is_undecided:
             counts.append(self._time())
         self.given_line.setText("\n".join(counts))
         self.given_line.setVisible(bool(counts))
@@ -308,6 +314,8 @@ class TeachWidget(TestingShell):
 
     def _on_progress(self, progress: Progress) -> None:
         super()._on_progress(progress)
+        if progress.stage == PREPARING:  # the examples have been added
+            self.projects.tell()
         judging = progress.stage == STAGE and not self._enough.is_set()
         self.enough_button.setVisible(judging and self.is_busy)
 

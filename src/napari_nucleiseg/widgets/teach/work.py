@@ -36,6 +36,9 @@ from napari_nucleiseg.widgets.train.regions import LayerSource
 #: Stages of the training process that pass by too quickly to be read.
 _QUIET = ("Epoch", "Checking")
 
+#: The stage at which the examples have been added.
+PREPARING = "Preparing the images"
+
 
 @dataclass(frozen=True)
 class Target:
@@ -178,7 +181,7 @@ def _train(lesson: Lesson, monitor: Monitor) -> TrainOutcome:
     run: RunFolder | None = None
     process: TrainingProcess | None = None
     try:
-        monitor.report(Progress("Preparing the images", 0, 0))
+        monitor.report(Progress(PREPARING, 0, 0))
         run = project.interrupted if lesson.resume else project.prepare()
         if run is None:
             raise ValueError("There is no interrupted round to resume any more.")

@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QPalette, QPixmap
 from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
@@ -37,6 +37,9 @@ _TRAIN, _VALIDATION, _AP = "#E69F00", "#56B4E9", "#009E73"
 
 class Curves(FigureCanvasQTAgg):
     """Loss on the training and the validation set, and AP@0.5, epoch by epoch."""
+
+    #: The colour of the writing, once something is drawn.
+    _text = ""
 
     def __init__(self) -> None:
         self._figure = Figure()
@@ -73,10 +76,17 @@ class Curves(FigureCanvasQTAgg):
             hspace=between / ((inside - between) / 2),
         )
 
+    def changeEvent(self, event: QEvent) -> None:
+        """Draw in the colours of another theme."""
+        super().changeEvent(event)
+        text = self.palette().color(QPalette.ColorRole.WindowText).name()
+        if event.type() == QEvent.Type.PaletteChange and self._text not in ("", text):
+            self.show_rows(self.rows)
+
     def show_rows(self, rows: Sequence[dict[str, float]]) -> None:
         """Draw the curves of a history; see `training.outcome.TrainOutcome`."""
         self.rows = list(rows)
-        text = self.palette().color(QPalette.ColorRole.WindowText).name()
+        text = self._text = self.palette().color(QPalette.ColorRole.WindowText).name()
         self._figure.set_facecolor("none")
         self.setStyleSheet("background: transparent;")
         epochs = [row["epoch"] for row in self.rows]
