@@ -51,7 +51,7 @@ _FILE, _LISTS = "judged_{}.npz", ("before", "after")
 
 #: By itself, it is done where fewer nuclei than the first were held out, at least as
 #: many as the second can be judged by then, and it takes at most so many minutes.
-FEW, ENOUGH, LONGEST = 50, LEAST_NUCLEI, 5.0
+FEW, ENOUGH, LONGEST = 50, LEAST_NUCLEI, 3.0
 
 
 def judging_minutes(params: TrainParams, architecture: str, nuclei: int) -> float:

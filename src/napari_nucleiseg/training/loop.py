@@ -25,6 +25,7 @@ from napari_nucleiseg.training.checkpoint import TrainState
 from napari_nucleiseg.training.sampler import PatchSampler
 from napari_nucleiseg.training.schedule import AVERAGE_EVERY, Average, Schedule
 from napari_nucleiseg.training.specs import spec_for
+from napari_nucleiseg.training.speed import pixels_per_epoch
 from napari_nucleiseg.training.validation import (
     Evaluation,
     NetworkPredictor,
@@ -220,6 +221,7 @@ class Training:
         self.minutes = 0.0
         #: How fast the latest epoch was: see `training.speed`.
         self.seconds_per_megapixel = self.seconds_checking = 0.0
+        self._epochs_here = 0
 
     @property
     def has_epochs(self) -> bool:
@@ -230,6 +232,13 @@ class Training:
     def best_epoch(self) -> int:
         """The epoch that the best weights are from."""
         return self.schedule.best_epoch
+
+    @property
+    def seconds_of_epochs(self) -> float:
+        """How long this run's epochs took, if all were as fast as the latest."""
+        one = pixels_per_epoch(self.params) / 1e6 * self.seconds_per_megapixel
+        checks = self._epochs_here + 1  # what it starts from is checked too
+        return self._epochs_here * one + checks * self.seconds_checking
 
     def evaluate(self) -> Evaluation:
         """Check the network as it is on the validation images."""
@@ -296,6 +305,7 @@ class Training:
 
         def epoch_begins(index: int, logs: Any) -> None:
             nonlocal epoch, began
+            self._epochs_here += 1
             epoch, began = index + 1, time.monotonic()
             if ended:
                 self.seconds_checking = began - ended

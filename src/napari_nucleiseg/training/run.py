@@ -278,7 +278,7 @@ def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
         network = find_architecture(order.architecture).build(
             pretrained=order.pretrained, fetch=resume is None
         )
-    drawn, around = Drawing(run.report), time.monotonic() - began
+    drawn = Drawing(run.report)
     how: dict[str, Any] = {
         "spec": spec_for(order.architecture, order.params.diameter, card),
         "rehearsal": rehearsal_pairs() if order.params.rehearsal else (),
@@ -299,7 +299,6 @@ def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
         )
     finally:
         drawn.close()
-    ended = time.monotonic()
     monitor.report(Progress("Judging the model", 0, 0))
     verdict = judge(training, base, test, share)
     judging = time.monotonic()
@@ -331,8 +330,9 @@ def _execute(run: RunFolder, monitor: Monitor) -> TrainOutcome:
     )
     if kept:
         outcome = outcome.replace(folder=run.accept())
-    around += time.monotonic() - ended - judging
-    remember_around(training.architecture.name, around)
+    if not training.stopped:
+        around = time.monotonic() - began - judging - training.seconds_of_epochs
+        remember_around(training.architecture.name, around)
     return outcome
 
 

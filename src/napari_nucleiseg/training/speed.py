@@ -10,14 +10,14 @@ from napari_nucleiseg.io.cache import recall, remember
 from napari_nucleiseg.networks.architectures import ARCHITECTURES
 
 #: Checking after an epoch takes about as long as training on so many pixels, where it
-#: was never seen: two million are run through the network, and the nuclei separated.
-_CHECKING = 1_600_000
+#: was never seen: up to twice as many are run through the network.
+_CHECKING = 1_000_000
 
 #: Seconds for a million pixels on one core, of a network that nothing is known of.
 _GUESS = 10.0
 
-#: Starting Keras, and judging and saving the model, seconds, where it was never seen.
-_AROUND = 30.0
+#: What a training takes besides its epochs, where it was never seen, seconds.
+_AROUND = 20.0
 
 #: An epoch of fewer pixels says nothing: it is all overhead.
 _LEAST_PIXELS = 1_000_000
@@ -40,7 +40,8 @@ class Speed:
     checking : float
         Seconds from the end of one epoch to the beginning of the next.
     around : float
-        Seconds for starting Keras, and for judging and saving the model.
+        Seconds that a training takes besides its epochs and the checks after them:
+        starting Keras, building the network, judging and saving the model.
     """
 
     per_megapixel: float
@@ -96,7 +97,7 @@ def remember_speed(architecture: str, speed: Speed, pixels: float) -> None:
 
 
 def remember_around(architecture: str, seconds: float) -> None:
-    """Note how long starting Keras, and judging and saving a model took here."""
+    """Note how long a training took here besides its epochs; see `Speed`."""
     known = _remembered()
     if architecture in known and seconds > 0:
         figures = [*known[architecture][:2], round(seconds, 3)]
