@@ -13,6 +13,8 @@ from napari_nucleiseg.core.segment.planes import read_as, to_planes
 from napari_nucleiseg.io.images import read_image
 from napari_nucleiseg.io.lazy_images import open_image
 
+from .vendor_samples import write_lif, write_nd2
+
 
 @pytest.fixture
 def colours():
@@ -120,3 +122,31 @@ def test_axes_and_sizes_come_from_what_the_libraries_say(tmp_path, monkeypatch):
         assert image.axes == "ZCYX"
         assert image.scale == pytest.approx({"Y": 0.5, "X": 1.0})
     assert closed == ["nd2", "lif"]
+
+
+def test_nd2_and_lif_are_read_as_their_libraries_read_them(tmp_path):
+    pytest.importorskip("nd2")
+    pytest.importorskip("liffile")
+    random = np.random.default_rng(0)
+    stack = random.integers(0, 60_000, (3, 40, 50, 2)).astype(np.uint16)
+    write_nd2(tmp_path / "a.nd2", stack)
+    with closing(open_image(tmp_path / "a.nd2")) as image:
+        assert image.axes == "ZCYX"
+        assert image.scale == {"Z": 1.3, "Y": 0.65, "X": 0.65}
+        part = np.asarray(image.data[1, 1, 5:20, 7:30])
+    np.testing.assert_array_equal(part, stack[1, 5:20, 7:30, 1])
+    stack = random.integers(0, 60_000, (2, 3, 40, 50)).astype(np.uint16)
+    colours = random.integers(0, 255, (40, 50, 3)).astype(np.uint8)
+    path = tmp_path / "a.lif"
+    write_lif(path, [("ZCYX", stack), ("YXS", colours)])
+    with closing(open_image(path)) as image:
+        assert image.axes == "ZCYX"
+        assert image.scale == pytest.approx({"Z": 0.5, "Y": 0.5, "X": 0.5})
+        np.testing.assert_array_equal(image.data[1, 2, 5:20], stack[1, 2, 5:20])
+    with closing(open_image(path, series=1)) as image:
+        assert image.axes == "YXS"
+        assert isinstance(image.data, np.memmap)
+        # Leica's files have blue first.
+        np.testing.assert_array_equal(image.data, colours[..., ::-1])
+    with pytest.raises(ValueError, match="holds 2 series"):
+        open_image(path, series=2)

@@ -6,6 +6,7 @@ They are in the extra ``[formats]``, and imported when such a file is opened.
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,12 +82,22 @@ def _open_lif(liffile: Any, path: Path, series: int) -> LazyImage:
             if (places := image.coords.get(a)) is not None and len(places) > 1
         }
         units = dict.fromkeys(scale, _MICROMETER)
-        # Mapped, not read, wherever the file's layout lets it be.
-        data = image.asarray(out="memmap")
-        return LazyImage(data, axes, scale, units, close=file.close)
+        return LazyImage(_mapped(image), axes, scale, units, close=file.close)
     except BaseException:
         file.close()
         raise
+
+
+def _mapped(image: Any) -> Any:
+    """Return an image of a LIF file mapped, not read, where its layout lets it be."""
+    try:
+        return image.asarray(out="memmap")
+    except ValueError:
+        # Blue comes first, and the library turns that in place, which a map forbids.
+        block, shape, dtype = image.memory_block, image.shape, image.dtype
+        if math.prod(shape) * dtype.itemsize != block.size:
+            return image.asarray()  # rows are padded
+        return block.read_array(shape, dtype, out="memmap")[..., ::-1]
 
 
 def _letters(names: Any) -> str:

@@ -1,7 +1,9 @@
 """Images that are read a window at a time."""
 
+import dask.array
 import numpy as np
 import pytest
+from dask.callbacks import Callback
 
 from napari_nucleiseg.core.segment import image as images
 from napari_nucleiseg.core.segment.lazy import LazyPlanes
@@ -64,3 +66,12 @@ def test_an_image_is_never_read_as_a_whole(predictor, nuclei, monkeypatch):
 def test_what_is_no_number_is_refused(predictor):
     with pytest.raises(TypeError, match="real numbers; received values of type comp"):
         segment(OnDisk(np.zeros((20, 20), complex)), predictor)
+
+
+def test_what_keeps_whatever_dask_reads_does_not_hear_of_it():
+    read = []
+    image = dask.array.from_array(np.ones((40, 60)), chunks=(20, 20))
+    planes = LazyPlanes(image, read_as(image.shape))
+    with Callback(pretask=lambda key, *_: read.append(key)):
+        assert planes[0][np.s_[5:25, 10:50]].shape == (20, 40, 1)
+    assert not read

@@ -68,7 +68,7 @@ class LazyPlane:
             wanted[letter] if place is None else place
             for place, letter in zip(self.where, self.axes, strict=True)
         )
-        part = np.asarray(self.image[where])
+        part = _read(self.image[where])
         left = [
             letter
             for place, letter in zip(self.where, self.axes, strict=True)
@@ -78,6 +78,16 @@ class LazyPlane:
             [left.index(letter) for letter in "YXS" if letter in left]
         )
         return part if self._coloured else part[..., None]
+
+
+def _read(part: Any) -> np.ndarray:
+    """Return a part of an image as NumPy's array.
+
+    Dask calls what is registered globally, from whatever thread: so napari's cache of
+    what was shown would keep all that is read meanwhile.
+    """
+    compute = getattr(part, "compute", None)
+    return np.asarray(part if compute is None else compute(callbacks=[]))
 
 
 class LazyPlanes:

@@ -49,6 +49,7 @@ def show_labels(
         features=found.table,
         metadata={RECORD: record},
         multiscale=len(levels) > 1,
+        cache=False,  # napari's would keep all that was shown, and for no use
         **placement(image, found.plan.axes),
     )
     layer.editable = False
