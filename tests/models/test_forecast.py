@@ -15,7 +15,7 @@ def pace():
     """A second for each tile, and ten for each megapixel of what follows."""
     tiles = plan_tiles((SIDE, SIDE), largest=1024, multiple=32).tiles
     windows = tuple(tile.window for tile in tiles)
-    return Pace((1, SIDE, SIDE), 1.0, windows, 5.0, 1.0, 0.0, 1e-5, by_block=True)
+    return Pace((1, SIDE, SIDE), 1.0, windows, 5.0, 1.0, 0.0, 1e-5, 1e-5, by_block=True)
 
 
 def square(low, high):

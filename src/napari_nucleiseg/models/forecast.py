@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import math
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from napari_nucleiseg.core.monitor import Monitor
+from napari_nucleiseg.core.monitor import Monitor, check_cancelled
 from napari_nucleiseg.core.params import SegmentParams
-from napari_nucleiseg.core.segment.blocks.basins import MARGIN
+from napari_nucleiseg.core.segment.blocks.basins import MARGIN, find_basins
 from napari_nucleiseg.core.segment.blocks.grid import BLOCK, ArrayMaps
 from napari_nucleiseg.core.segment.blocks.separating import separate
 from napari_nucleiseg.core.segment.blocks.settling import widest_hole
-from napari_nucleiseg.core.segment.image import Resizing, Window, sample_plane
+from napari_nucleiseg.core.segment.image import (
+    LARGE,
+    Resizing,
+    Window,
+    match_channels,
+    sample_plane,
+)
 from napari_nucleiseg.core.segment.lazy import LazyPlanes
 from napari_nucleiseg.core.segment.planes import read_as
-from napari_nucleiseg.core.segment.predictor import NetworkSpec, Predictor
+from napari_nucleiseg.core.segment.predictor import Predictor
 from napari_nucleiseg.core.segment.region import Region
 from napari_nucleiseg.core.segment.runner import FLIPS, Runner, scaled_shape
 from napari_nucleiseg.core.segment.size import SPREAD, WINDOW
@@ -27,15 +36,27 @@ from napari_nucleiseg.io.lazy_images import LazyImage
 #: Side of the window that is timed, pixels.
 SIDE = 704
 
-#: Memory in one piece, MB for each megapixel, and by blocks, MB whatever the size
-#: (docs/scale.md).
-_PIECE, _BLOCKS = 92.0, 1000.0
+#: Memory in one piece, MB for each megapixel (docs/scale.md).
+_PIECE = 92.0
+
+#: Memory by blocks, MB: what there is in any case, for each megapixel up to the limit
+#: of what is kept of the surroundings, and for each megapixel whatever their number.
+_BASE, _KEPT, _KEPT_UP_TO, _TABLES = 500.0, 6.5, 100.0, 0.2
+
+#: How long writing and joining take, as multiples of separating the nuclei.
+_JOIN, _WRITE, _LEVELS = 0.45, 0.3, 0.15
+
+#: Seconds from the last level until the labels are there.
+_END = 1.0
+
+#: In one piece, how long separating and measuring nuclei take, likewise.
+_TABLE = 2.0
 
 #: What a region without blocks covers is counted in squares of this side, pixels.
 _CELL = 64
 
-#: How long writing and joining take, as multiples of separating the nuclei.
-_JOIN, _WRITE, _LEVELS = 0.25, 0.25, 0.1
+#: What is timed is timed so often, and the shortest time counts.
+_TIMES = 3
 
 
 @dataclass(frozen=True)
@@ -77,6 +98,8 @@ class Pace:
         Seconds for each tile.
     reading, separating : float
         Seconds for each pixel.
+    block : float
+        Seconds for each pixel that its block takes besides.
     by_block : bool
         Whether it is segmented by blocks, into a file.
     """
@@ -88,6 +111,7 @@ class Pace:
     finding: float
     reading: float
     separating: float
+    block: float
     by_block: bool
 
     def forecast(self, region: Region | None = None, done: float = 0.0) -> Forecast:
@@ -114,7 +138,7 @@ class Pace:
                 {
                     "Measuring nuclei": self.measuring,
                     "Finding nuclei": find,
-                    "Separating nuclei": whole * self.separating,
+                    "Separating nuclei": _TABLE * whole * self.separating,
                 },
                 _PIECE * whole / 1e6,
             )
@@ -122,12 +146,12 @@ class Pace:
             {
                 # The plan of a run before says what is measured.
                 "Measuring nuclei": 0.0 if done else self.measuring,
-                "Finding nuclei": (1 - done) * (find + flood),
+                "Finding nuclei": (1 - done) * (find + pixels * self.block),
                 "Joining blocks": _JOIN * flood,
                 "Writing labels": _WRITE * flood,
-                "Making smaller levels": _LEVELS * flood,
+                "Making smaller levels": _LEVELS * flood + _END,
             },
-            _BLOCKS,
+            _BASE + _KEPT * min(pixels / 1e6, _KEPT_UP_TO) + _TABLES * pixels / 1e6,
         )
 
     def _asked(self, plane: int, region: Region) -> tuple[int, int]:
@@ -158,26 +182,6 @@ class Pace:
         )
         seen = before[y1, x1] - before[y0, x1] - before[y1, x0] + before[y0, x0]
         return int(high @ here @ wide), int((seen > 0).sum())
-
-
-class _Timed:
-    """A predictor that notes how long each pixel takes it."""
-
-    def __init__(self, predictor: Predictor) -> None:
-        self._predictor = predictor
-        self.spec: NetworkSpec = predictor.spec
-        self._shape: tuple[int, ...] = ()
-        self.seconds, self.pixels = 0.0, 0
-
-    def predict(self, tiles: np.ndarray) -> np.ndarray:
-        if tiles.shape != self._shape:  # the first of a size is slow
-            self._predictor.predict(tiles)
-            self._shape = tiles.shape
-        start = time.perf_counter()
-        maps = self._predictor.predict(tiles)
-        self.seconds += time.perf_counter() - start
-        self.pixels += math.prod(tiles.shape[:3])
-        return maps
 
 
 def time_window(
@@ -213,7 +217,7 @@ def time_window(
     planes = LazyPlanes(image.data, read_as(image.data.shape, axes, channel))
     count, height, width, _ = planes.shape
     middle = planes[count // 2]
-    contrast = min(count, 3) * _time(lambda: sample_plane(middle))
+    contrast = min(count, 3) * _time(lambda: sample_plane(middle), 1)
     y, x = (
         slice(max(0, (side - SIDE) // 2), min(side, (side + SIDE) // 2))
         for side in (height, width)
@@ -221,36 +225,58 @@ def time_window(
     start = time.perf_counter()
     part = middle[y, x][None]
     reading = (time.perf_counter() - start) / part[0, ..., 0].size
-    timed = _Timed(predictor)
-    runner = Runner(timed, monitor, part, flips=False)
+    runner = Runner(predictor, monitor, part, flips=False)
     scale, _, _ = runner.choose_scale(params.diameter)
-    maps = runner.run_plane(0, scale).maps
-    if not timed.pixels:
-        runner = Runner(timed, monitor, part, flips=False)
-        runner.run_plane(0, scale)
-    settings = predictor.spec.settings
-    for _ in range(2):  # the first time more is imported
-        start = time.perf_counter()
-        separate(ArrayMaps(maps), settings.replace(min_area=0), scale=scale)
-        separating = (time.perf_counter() - start) / part[0, ..., 0].size
-    network = timed.seconds / timed.pixels
-    spec = predictor.spec
+    maps = ArrayMaps(runner.run_plane(0, scale).maps)
+    spec, settings = predictor.spec, predictor.spec.settings.replace(min_area=0)
     seen = scaled_shape((height, width), scale)
     tiles = plan_tiles(seen, largest=spec.tile, multiple=spec.multiple).tiles
-    pixels = sum(tile.height * tile.width for tile in tiles)
+    # Of the size that it will be, for which the network is to be prepared first.
+    tile = np.resize(
+        match_channels(part[0].astype(np.float32), spec.channels),
+        (1, tiles[0].height, tiles[0].width, spec.channels),
+    )
+    tile /= max(float(tile.max()), 1.0)
+
+    def run_tile() -> None:
+        predictor.predict(tile)
+
+    run_tile()
+    check_cancelled(monitor)
+    network = _time(run_tile)
+    pixels = math.prod(part.shape[1:3])
+    separating = _time(lambda: separate(maps, settings, scale=scale)) / pixels
+    check_cancelled(monitor)
+    block = 0.0
+    if by_block:
+        wide = BLOCK + 2 * round(MARGIN / min(scale, 1.0))
+
+        def do_block() -> None:
+            window = slice(0, maps.shape[0]), slice(0, maps.shape[1])
+            found = find_basins(maps, window, settings, scale=scale)
+            np.savez_compressed(
+                io.BytesIO(), labels=found.labels, maps=maps.read(window)
+            )
+
+        # What it adds to a tile that is done at the same time, as it will be.
+        together = _time(lambda: _side_by_side(do_block, run_tile))
+        block = max(0.0, together - network) / pixels * (wide / BLOCK) ** 2
     look = 0.0
     if params.diameter is None:
-        look = min(count, 3) * min(pixels, (SPREAD * WINDOW) ** 2) * network
+        share = min(len(tiles), (SPREAD * WINDOW) ** 2 / math.prod(tile.shape[1:3]))
+        look = min(count, 3) * share * network
     ways = len(FLIPS) if params.accurate else 1
     resizing = Resizing((height, width), seen)
+    looking = reading * min(count * height * width, LARGE) if by_block else 0.0
     return Pace(
         shape=(count, height, width),
         scale=scale,
         tiles=tuple(resizing.needs(_cut(tile.window, seen)) for tile in tiles),
-        measuring=contrast + look,
-        finding=ways * network * pixels / len(tiles),
+        measuring=contrast + looking + look,
+        finding=ways * network,
         reading=reading,
         separating=separating,
+        block=block,
         by_block=by_block,
     )
 
@@ -264,7 +290,19 @@ def _cut(window: Window, shape: tuple[int, int]) -> Window:
     return y, x
 
 
-def _time(work: object) -> float:
-    start = time.perf_counter()
-    work()  # type: ignore[operator]
-    return time.perf_counter() - start
+def _side_by_side(first: Callable[[], None], second: Callable[[], None]) -> None:
+    """Do two things at the same time."""
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(first)
+        second()
+        running.result()
+
+
+def _time(work: Callable[[], object], times: int = _TIMES) -> float:
+    """Return how long something takes, seconds: the shortest of several times."""
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - start)
+    return min(taken)

@@ -45,6 +45,10 @@ class _Share:
         return place(self.where.start, self.step) - self.start
 
 
+def _ends(part: slice) -> tuple[int, int]:
+    return part.start, part.stop
+
+
 def _shares(plan: TilePlan, axis: int, size: int) -> list[_Share]:
     """Return the shares along an axis, for a result of this many rows or columns."""
     if axis == 0:
@@ -134,10 +138,10 @@ class TiledMaps:
         self._plan, self._maps_of, self._finish = plan, maps_of, finish
         self._on_tile, self._done = on_tile, 0
         self._shares = tuple(_shares(plan, axis, self.shape[axis]) for axis in (0, 1))
-        # Where cells start: a cell is what tiles give up to where the next ones start.
+        # Where cells start: all of a cell is made of the same tiles.
         self._edges = tuple(
-            [share.where.start for share in shares] + [size]
-            for shares, size in zip(self._shares, self.shape, strict=True)
+            sorted({at for share in shares for at in _ends(share.where)})
+            for shares in self._shares
         )
         self._cells, self._pieces = _Shelf(kept), _Shelf(KEPT)
         self._lock = threading.Lock()
@@ -188,11 +192,7 @@ class TiledMaps:
                 piece = self._pieces.take((r, c, row, column))
                 if piece is None:
                     piece = self._make(r, c, row, column)
-                if strip is None:
-                    height = self._edges[0][row + 1] - self._edges[0][row]
-                    width = self._edges[1][column + 1] - self._edges[1][column]
-                    strip = np.zeros((height, width, piece.shape[-1]), np.float32)
-                strip[: len(piece), : piece.shape[1]] += piece
+                strip = piece if strip is None else strip + piece
             # The lower tiles' sum first: how the whole was always added up.
             assert strip is not None
             total = strip if total is None else strip + total
@@ -200,10 +200,13 @@ class TiledMaps:
         return total
 
     def _reaching(self, axis: int, cell: int) -> list[int]:
-        """Return which rows, or columns, of tiles reach a cell; its own is the last."""
+        """Return which rows, or columns, of tiles a cell is made of."""
         start = self._edges[axis][cell]
-        shares = self._shares[axis][: cell + 1]
-        return [i for i, share in enumerate(shares) if share.where.stop > start]
+        return [
+            i
+            for i, share in enumerate(self._shares[axis])
+            if share.where.start <= start < share.where.stop
+        ]
 
     def _make(self, r: int, c: int, row: int, column: int) -> np.ndarray:
         """Make a tile; return what it gives to one cell, and keep the rest."""
@@ -234,7 +237,7 @@ class TiledMaps:
         """Return the cells that a share reaches, and which part of it lies in each."""
         edges, where = self._edges[axis], share.where
         return [
-            (i, slice(low - where.start, min(high, where.stop) - where.start))
+            (i, slice(low - where.start, high - where.start))
             for i, (low, high) in enumerate(pairwise(edges))
             if where.start <= low < where.stop
         ]
