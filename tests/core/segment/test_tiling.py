@@ -165,3 +165,23 @@ def test_a_part_is_the_same_to_the_bit_as_in_the_whole(shape, kept):
     made.clear()
     maps.read(part)
     assert bool(made) == (kept == 0)
+
+
+def test_a_part_needs_only_the_tiles_that_show_it():
+    plan = plan_tiles((400, 400), **SIZES)
+    made = []
+
+    def maps_of(tile):
+        made.append(tile)
+        return np.ones((tile.height, tile.width, 1), np.float32)
+
+    window = np.s_[120:240, 55:60]
+    TiledMaps(plan, maps_of).read(window)
+    for tile in made:
+        for side, part in zip(tile.window, window, strict=True):
+            assert side.start < part.stop
+            assert side.stop > part.start
+    seen = np.zeros(plan.padded, bool)
+    for tile in made:
+        seen[tile.window] = True
+    assert seen[window].all()
