@@ -259,8 +259,6 @@ class Session:
         seen: set[str] = set()
         line = self.widget.progress.line
         for _ in range(12):
-            if self.output.exists():
-                break
             self.widget.run_button.click()
             stage = ""
 

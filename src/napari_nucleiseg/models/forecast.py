@@ -39,9 +39,9 @@ SIDE = 704
 #: Memory in one piece, MB for each megapixel (docs/scale.md).
 _PIECE = 92.0
 
-#: Memory by blocks, MB: what there is in any case, for each megapixel up to the limit
-#: of what is kept of the surroundings, and for each megapixel whatever their number.
-_BASE, _KEPT, _KEPT_UP_TO, _TABLES = 500.0, 6.5, 100.0, 0.2
+#: Memory by blocks besides what the network takes, MB: in any case, for each megapixel
+#: up to the limit of what is kept of the surroundings, and for each one of them all.
+_BASE, _KEPT, _KEPT_UP_TO, _TABLES = 250.0, 5.0, 100.0, 0.2
 
 #: How long writing and joining take, as multiples of separating the nuclei.
 _JOIN, _WRITE, _LEVELS = 0.45, 0.3, 0.15

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 import weakref
@@ -114,8 +115,9 @@ class LargeFound:
     own: InstanceSettings
     complete: bool
 
+    @functools.cached_property
     def levels(self) -> list[Any]:
-        """Open the labels: zarr arrays, the largest first."""
+        """The labels, opened: zarr arrays, the largest first."""
         return list(open_labels(self.output))
 
 

@@ -23,7 +23,7 @@ def show_labels(
     viewer: napari.Viewer, image: Image, found: LargeFound, into: Labels | None
 ) -> Labels:
     """Put labels on their image, read lazily: update their layer, or add one."""
-    levels = lazy_levels(found, found.levels())
+    levels = lazy_levels(found, found.levels)
     record = {
         "model": found.plan.model,
         "params": dict(found.plan.params),
@@ -130,7 +130,7 @@ def show_patch(
     """
     place = tuple(map(int, np.unravel_index(preview.plane, found.plan.stack or (1,))))
     place = place[: len(found.plan.stack)]
-    levels, outer = found.levels(), preview.outer
+    levels, outer = found.levels, preview.outer
     table = {name: found.table[name].to_numpy() for name in found.table}
     table["label"] = table["index"]
     here = in_plane(table, found.plan, preview.plane)
