@@ -71,7 +71,7 @@ def verdict_on(count, interval):
 
 
 @pytest.mark.parametrize(
-    ("held", "interval", "labelled", "minutes", "worth"),
+    ("held", "interval", "labelled", "seconds", "worth"),
     [
         (10, (-0.1, 0.3), 50, 1.0, True),
         (60, (0.02, 0.18), 300, 1.0, False),  # it is told already
@@ -81,11 +81,16 @@ def verdict_on(count, interval):
     ],
 )
 def test_it_is_done_where_it_can_tell_more_and_soon(
-    held, interval, labelled, minutes, worth
+    held, interval, labelled, seconds, worth
 ):
     pairs = [image_of_nuclei(labelled // 5, i) for i in range(4)]
     folds = further_folds(pairs, [], TrainParams(validation_share=0.25))
-    training = SimpleNamespace(minutes=minutes, best_epoch=6, history=[{"epoch": 8}])
+    training = SimpleNamespace(
+        params=TrainParams(),
+        best_epoch=6,
+        seconds_per_megapixel=seconds,
+        seconds_checking=2.0,
+    )
     assert are_worth_it(verdict_on(held, interval), training, folds) is worth
 
 

@@ -99,13 +99,13 @@ def _count(params: TrainParams) -> int:
 def are_worth_it(verdict: Verdict, training: Training, folds: Sequence[Fold]) -> bool:
     """Return whether more trainings would tell what the first one cannot, and soon."""
     nuclei = verdict.new.nuclei + sum(_nuclei(fold.held) for fold in folds)
-    epochs = max(int(training.history[-1]["epoch"]), 1)
-    minutes = len(folds) * training.best_epoch * training.minutes / epochs
+    epoch = pixels_per_epoch(training.params) / 1e6 * training.seconds_per_megapixel
+    each = training.best_epoch * epoch + 2 * training.seconds_checking
     return (
         verdict.word == "can't tell"
         and verdict.new.nuclei < FEW
         and nuclei >= ENOUGH
-        and minutes <= LONGEST
+        and len(folds) * each / 60 <= LONGEST
     )
 
 

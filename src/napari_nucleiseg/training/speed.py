@@ -11,13 +11,13 @@ from napari_nucleiseg.networks.architectures import ARCHITECTURES
 
 #: Checking after an epoch takes about as long as training on so many pixels, where it
 #: was never seen: up to twice as many are run through the network.
-_CHECKING = 1_000_000
+_CHECKING = 800_000
 
 #: Seconds for a million pixels on one core, of a network that nothing is known of.
 _GUESS = 10.0
 
 #: What a training takes besides its epochs, where it was never seen, seconds.
-_AROUND = 20.0
+_AROUND = 15.0
 
 #: An epoch of fewer pixels says nothing: it is all overhead.
 _LEAST_PIXELS = 1_000_000
