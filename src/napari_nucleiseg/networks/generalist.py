@@ -166,7 +166,7 @@ GENERALIST = register(
         learning_rate=1e-3,
         diameter=26.0,
         tile=512,
-        left=(0.75, 1.4),
+        left=(0.87, 1.19),
         int8=True,
         seconds_per_megapixel=3.9,
     )

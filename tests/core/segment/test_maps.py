@@ -9,7 +9,7 @@ from napari_nucleiseg.core.segment.maps import (
     measure_diameter,
 )
 from napari_nucleiseg.core.segment.predictor import NetworkSpec
-from napari_nucleiseg.core.segment.size import estimate_scale
+from napari_nucleiseg.core.segment.size import estimate_scale, scale_for
 
 MAPS = ("nucleus", "distance", "contact", "size")
 
@@ -61,6 +61,23 @@ def test_a_network_that_says_the_size_is_asked_at_once(spec, diameter, scale, lo
     found = estimate_scale(look, (300, 300), spec)
     assert found == pytest.approx((scale, diameter), rel=0.01)
     assert len(set(asked)) <= looks
+
+
+def test_small_nuclei_are_not_taken_for_parts_of_larger_ones(spec):
+    # Where the image is made smaller, a group of them passes for one nucleus.
+    def look(at, window):
+        maps = np.zeros((64, 64, 4), np.float32)
+        maps[..., 0] = 0.9
+        maps[..., 3] = encode_size(7.0 * at if at >= 1 else 15.0)
+        return maps
+
+    found = estimate_scale(look, (300, 300), spec)
+    assert found == pytest.approx((26 / 7, 7), rel=0.01)
+
+
+def test_nuclei_that_the_network_knows_are_left_as_they_are(spec):
+    for diameter, seen in [(9, 26), (19.9, 26), (20, 20), (36, 36), (52, 26)]:
+        assert diameter * scale_for(diameter, spec) == pytest.approx(seen)
 
 
 def test_a_large_image_is_looked_at_in_windows_spread_over_it(spec):

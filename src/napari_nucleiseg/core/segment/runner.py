@@ -18,7 +18,7 @@ from napari_nucleiseg.core.segment.region import Region
 from napari_nucleiseg.core.segment.result import PlaneMaps
 from napari_nucleiseg.core.segment.size import (
     estimate_scale,
-    working_diameter,
+    scale_for,
     working_range,
 )
 from napari_nucleiseg.core.segment.tiling import Tile, mirror_pad, plan_tiles
@@ -97,7 +97,7 @@ class Runner:
         if given is None:
             wanted, diameter = self.measure_scale()
         else:
-            wanted, diameter = working_diameter(self._spec) / given, given
+            wanted, diameter = scale_for(given, self._spec), given
         return limit_scale(wanted, self._planes.shape[1:3]), wanted, diameter
 
     def measure_scale(self) -> tuple[float, float]:

@@ -60,7 +60,7 @@ def estimate_scale(
     convincing by itself, the one whose nuclei cover most of the image wins.
 
     A network with a size map predicts the diameters directly, on windows spread over
-    the image; only where they are far from those of its training is a smaller size
+    the image; only where they are far from those of its training is another size
     tried.
 
     Parameters
@@ -92,7 +92,7 @@ def estimate_scale(
             continue
         diameter = view.diameter / scale
         if view.good:
-            return _scale_for(diameter, predictor), diameter
+            return scale_for(diameter, predictor), diameter
         if scale == 1 and view.diameter < predictor.diameter_range[0]:
             waiting[:0] = LARGER_LOOKS
         covered = view.covered * view.count / (view.count + FEW)
@@ -101,7 +101,7 @@ def estimate_scale(
             best = (covered, diameter)
     if best is None:
         return None
-    return _scale_for(best[1], predictor), best[1]
+    return scale_for(best[1], predictor), best[1]
 
 
 #: Diameters that a size map predicts reliably, as multiples of the one in training.
@@ -131,14 +131,17 @@ def _scale_said(
             continue
         diameter = seen / scale
         if low <= seen <= high:
-            return _scale_for(diameter, predictor), diameter
+            return scale_for(diameter, predictor), diameter
         if nearest is None or abs(np.log(seen / predictor.diameter)) < nearest[0]:
             nearest = abs(np.log(seen / predictor.diameter)), diameter
+        if scale == 1 and seen < low:
+            # Before smaller sizes, at which groups of nuclei pass for one.
+            waiting[:0] = LARGER_LOOKS
         if seen > high:
             waiting = [s for s in waiting if s * diameter <= high] or waiting
     if nearest is None:
         return None
-    return _scale_for(nearest[1], predictor), nearest[1]
+    return scale_for(nearest[1], predictor), nearest[1]
 
 
 def _windows(shape: tuple[int, int], scale: float) -> list[tuple[slice, slice] | None]:
@@ -158,10 +161,14 @@ def _windows(shape: tuple[int, int], scale: float) -> list[tuple[slice, slice] |
     ]
 
 
-def _scale_for(diameter: float, predictor: _Sized) -> float:
-    """Return the scale for nuclei of a diameter: 1 if the network knows their size."""
-    low, high = working_range(predictor)
-    return 1.0 if low <= diameter <= high else working_diameter(predictor) / diameter
+def scale_for(diameter: float, model: _Diameters) -> float:
+    """Return the scale at which a network should see nuclei of a diameter (pixels).
+
+    1 for those of its working range; others are brought to the diameter at which it
+    does best.
+    """
+    low, high = working_range(model)
+    return 1.0 if low <= diameter <= high else working_diameter(model) / diameter
 
 
 def working_diameter(model: _Diameters) -> float:
