@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +54,9 @@ _TABLE = 2.0
 
 #: What a region without blocks covers is counted in squares of this side, pixels.
 _CELL = 64
+
+#: So many blocks are done at once at most; see `by_block`.
+_THREADS = 4
 
 #: What is timed is timed so often, and the shortest time counts.
 _TIMES = 3
@@ -258,9 +261,9 @@ def time_window(
                 io.BytesIO(), labels=found.labels, maps=maps.read(window)
             )
 
-        # What it adds to a tile that is done at the same time, as it will be.
-        together = _time(lambda: _side_by_side(do_block, run_tile))
-        block = max(0.0, together - network) / pixels * (wide / BLOCK) ** 2
+        block = _time(do_block) / pixels * (wide / BLOCK) ** 2
+        # Where there are cores for several blocks, half of them wait for the network.
+        block /= max(1.0, min(_THREADS, os.cpu_count() or 1) / 2)
     look = 0.0
     if params.diameter is None:
         share = min(len(tiles), (SPREAD * WINDOW) ** 2 / math.prod(tile.shape[1:3]))
@@ -288,14 +291,6 @@ def _cut(window: Window, shape: tuple[int, int]) -> Window:
         for side, end in zip(window, shape, strict=True)
     )
     return y, x
-
-
-def _side_by_side(first: Callable[[], None], second: Callable[[], None]) -> None:
-    """Do two things at the same time."""
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(first)
-        second()
-        running.result()
 
 
 def _time(work: Callable[[], object], times: int = _TIMES) -> float:
