@@ -225,9 +225,8 @@ def time_window(
         slice(max(0, (side - SIDE) // 2), min(side, (side + SIDE) // 2))
         for side in (height, width)
     )
-    start = time.perf_counter()
     part = middle[y, x][None]
-    reading = (time.perf_counter() - start) / part[0, ..., 0].size
+    reading = _time(lambda: middle[y, x]) / part[0, ..., 0].size
     runner = Runner(predictor, monitor, part, flips=False)
     scale, _, _ = runner.choose_scale(params.diameter)
     maps = ArrayMaps(runner.run_plane(0, scale).maps)
