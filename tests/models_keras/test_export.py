@@ -73,6 +73,7 @@ def test_what_doubles_the_resolution_runs_as_it_was_trained(kernel):
     assert np.abs(lite.run(tile) - wanted).max() < 2e-3
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_large_tile_takes_little_memory_beside_its_maps():
     # What makes room for a whole picture of intermediate sums takes ten times as much.
     bundled = find_model().folder / "network.tflite"
