@@ -37,7 +37,7 @@ from napari_nucleiseg.io.lazy_images import LazyImage
 SIDE = 704
 
 #: Memory in one piece, MB for each megapixel (docs/scale.md).
-_PIECE = 92.0
+_PIECE = 31.0
 
 #: Memory by blocks besides what the network takes, MB: in any case, for each megapixel
 #: up to the limit of what is kept of the surroundings, and for each one of them all.
