@@ -100,7 +100,7 @@ class Pace:
     finding : float
         Seconds for each tile.
     reading, separating : float
-        Seconds for each pixel.
+        Seconds for each pixel; the former also for what tiles take besides the network.
     block : float
         Seconds for each pixel that its block takes besides.
     by_block : bool
@@ -247,6 +247,14 @@ def time_window(
     check_cancelled(monitor)
     network = _time(run_tile)
     pixels = math.prod(part.shape[1:3])
+    # What each tile takes besides: it is resized, and its maps are put together.
+    pieces = plan_tiles(
+        scaled_shape(part.shape[1:3], scale), largest=spec.tile, multiple=spec.multiple
+    ).tiles
+    area = sum(piece.height * piece.width for piece in pieces)
+    alone = network * area / (tiles[0].height * tiles[0].width)
+    around = _time(lambda: runner.run_plane(0, scale), 2) - alone
+    putting = max(0.0, around) / pixels
     separating = _time(lambda: separate(maps, settings, scale=scale)) / pixels
     check_cancelled(monitor)
     block = 0.0
@@ -276,7 +284,7 @@ def time_window(
         tiles=tuple(resizing.needs(_cut(tile.window, seen)) for tile in tiles),
         measuring=contrast + looking + look,
         finding=ways * network,
-        reading=reading,
+        reading=reading + putting,
         separating=separating,
         block=block,
         by_block=by_block,
