@@ -1,9 +1,7 @@
 """Images that are read a window at a time."""
 
-import dask.array
 import numpy as np
 import pytest
-from dask.callbacks import Callback
 
 from napari_nucleiseg.core.segment import image as images
 from napari_nucleiseg.core.segment.lazy import LazyPlanes
@@ -69,9 +67,11 @@ def test_what_is_no_number_is_refused(predictor):
 
 
 def test_what_keeps_whatever_dask_reads_does_not_hear_of_it():
+    arrays = pytest.importorskip("dask.array")
+    callbacks = pytest.importorskip("dask.callbacks")
     read = []
-    image = dask.array.from_array(np.ones((40, 60)), chunks=(20, 20))
+    image = arrays.from_array(np.ones((40, 60)), chunks=(20, 20))
     planes = LazyPlanes(image, read_as(image.shape))
-    with Callback(pretask=lambda key, *_: read.append(key)):
+    with callbacks.Callback(pretask=lambda key, *_: read.append(key)):
         assert planes[0][np.s_[5:25, 10:50]].shape == (20, 40, 1)
     assert not read
