@@ -23,8 +23,7 @@ from typing import Any
 
 import numpy as np
 
-#: Where Linux tells how much memory a process holds, and is told to forget its peak.
-STATUS, FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+from memory import forget_peak, kilobytes
 
 #: Longest side of a tile that StarDist is given (pixels).
 STARDIST_TILE = 1024
@@ -37,23 +36,8 @@ Segment = Callable[[np.ndarray], tuple[dict[str, Any], np.ndarray]]
 
 
 def held(what: str) -> float:
-    """Return the memory held now (``VmRSS``) or at the peak (``VmHWM``), MB; or NaN."""
-    try:
-        for line in STATUS.read_text(encoding="ascii").splitlines():
-            if line.startswith(what):
-                return int(line.split()[1]) * 1024 / 1e6
-    except OSError:
-        pass
-    return float("nan")
-
-
-def forget_peak() -> bool:
-    """Let the peak of memory begin anew; returns whether that can be done here."""
-    try:
-        FORGET.write_text("5", encoding="ascii")
-    except OSError:
-        return False
-    return True
+    """Return the memory held, MB; see `kilobytes`."""
+    return kilobytes(what) * 1024 / 1e6
 
 
 def load_ours(model: str | None, *, accurate: bool) -> Segment:

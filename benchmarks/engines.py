@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from images import list_images
+from memory import kilobytes
 from napari_nucleiseg import segment
 from napari_nucleiseg.core.score.matching import score_image, summarise
 from napari_nucleiseg.io.sample_data import load_sample
@@ -95,17 +96,9 @@ def tell_peak(side: int, engine: str) -> None:
     """Print the memory that an image takes besides what a small one has taken."""
     image = mosaic(side)
     segment(image[:64, :64], engine=engine)
-    before = high_water()
+    before = kilobytes("VmHWM")
     segment(image, engine=engine)
-    print(high_water() - before)
-
-
-def high_water() -> float:
-    """Return the most memory that this process has held, MB; of Linux."""
-    # Not `ru_maxrss`: that of the parent is inherited.
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    (line,) = (x for x in status.splitlines() if x.startswith("VmHWM:"))
-    return float(line.split()[1]) / 1024
+    print((kilobytes("VmHWM") - before) / 1024)
 
 
 def score(folders: list[Path]) -> list[list[object]]:

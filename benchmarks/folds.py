@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from labelling import Labelled, at_random, read_images
+from labelling import Labelled, add_source, at_random, read_images
 from napari_nucleiseg.core.labels.annotations import known_nuclei
 from napari_nucleiseg.core.labels.holdout import split_validation
 from napari_nucleiseg.core.labels.pairs import Pair
@@ -178,13 +178,7 @@ def table(sets: dict[str, list[dict[str, Any]]]) -> str:
 def main() -> None:
     """Try the cases asked for; print the table, and write it down where asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--pairs", type=Path, help="of X_image.tif and X_labels.tif")
-    source.add_argument("--data", type=Path, help="a data set with a split.csv")
-    parser.add_argument("--only", nargs="+", help="use only images of these names")
-    parser.add_argument("--split", default="test")
-    parser.add_argument("--field", help="use only images of this field of the data set")
-    parser.add_argument("--crop", type=int, help="use this many pixels of each side")
+    add_source(parser)
     parser.add_argument("--called", help="name of the set")
     parser.add_argument("--cases", type=int, nargs="+", default=[0])
     parser.add_argument("--regions", type=int, default=2)

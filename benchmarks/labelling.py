@@ -245,6 +245,17 @@ def _cells(rows: Sequence[dict[str, Any]], way: str, count: int) -> list[object]
     return [round(np.mean([row["nuclei"] for row in now])), round(clicks), text]
 
 
+def add_source(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    """Add the options that say which images; see `read_images`."""
+    source = parser.add_mutually_exclusive_group(required=required)
+    source.add_argument("--pairs", type=Path, help="of X_image.tif and X_labels.tif")
+    source.add_argument("--data", type=Path, help="a data set with a split.csv")
+    parser.add_argument("--only", nargs="+", help="use only images of these names")
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--field", help="use only images of this field of the data set")
+    parser.add_argument("--crop", type=int, help="use this many pixels of each side")
+
+
 def read_images(args: argparse.Namespace) -> Images:
     """Return the images of the set, cut if that is wanted."""
     if args.pairs is not None:
@@ -263,18 +274,12 @@ def read_images(args: argparse.Namespace) -> Images:
 def main() -> None:
     """Go the rounds; print the tables, and write them down where asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--pairs", type=Path, help="of X_image.tif and X_labels.tif")
-    source.add_argument("--data", type=Path, help="a data set with a split.csv")
-    parser.add_argument("--only", nargs="+", help="use only images of these names")
-    parser.add_argument("--split", default="test")
-    parser.add_argument("--field", help="use only images of this field of the data set")
+    add_source(parser)
     parser.add_argument("--called", help="name of the set in the tables")
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--regions", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--pool", type=int, help="use so many images to label at most")
     parser.add_argument("--test", type=int, help="score so many images at most")
-    parser.add_argument("--crop", type=int, help="use this many pixels of each side")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--timed", action="store_true", help="nothing else runs")
     parser.add_argument("--epochs", type=int, help="instead of the default")

@@ -32,6 +32,8 @@ from typing import Any
 
 import numpy as np
 
+from memory import forget_peak, kilobytes
+
 #: How often the screen is looked at, milliseconds.
 LOOK_MS = 20
 
@@ -96,16 +98,9 @@ def write_zarr(path: Path, part: np.ndarray, side: int) -> None:
     root.attrs["ome"] = {"version": "0.5", "multiscales": about}
 
 
-def memory(name: str) -> float:
-    """Return the resident memory of this process, GB: VmRSS now, VmHWM at its peak."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    line = next(line for line in status.splitlines() if line.startswith(name))
-    return int(line.split()[1]) / 1e6
-
-
-def forget_peak() -> None:
-    """Let the peak of memory begin anew."""
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+def memory(what: str) -> float:
+    """Return the memory held, GB; see `kilobytes`."""
+    return kilobytes(what) / 1e6
 
 
 class Watch:

@@ -2,7 +2,7 @@
 
     python benchmarks/proposing.py
         --pairs FOLDER [--only 07 08 …] | --data FOLDER --field NAME [--split test]
-        [--most N] [--regions N]
+        [--crop N] [--most N] [--regions N]
 
 What the built-in model gets wrong in each region of about 25 nuclei is counted, as the
 nuclei that somebody who knows the truth deletes and draws. So many regions are then
@@ -12,12 +12,10 @@ them are told as multiples of those in regions at random.
 """
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 
-from images import list_images, read_numbered
-from labelling import Images, corrections
+from labelling import Images, add_source, corrections, read_images
 from napari_nucleiseg.core.labels import proposing
 from napari_nucleiseg.core.labels.annotations import known_inside
 from napari_nucleiseg.core.labels.proposing import Look, Region, look_at
@@ -74,25 +72,11 @@ def choose(regions: list[Region], scores: np.ndarray, most: int) -> list[Region]
 def main() -> None:
     """Print a row for each way of choosing."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--pairs", type=Path, help="of X_image.tif and X_labels.tif")
-    source.add_argument("--data", type=Path, help="a data set with a split.csv")
-    parser.add_argument("--only", nargs="+", help="use only images of these names")
-    parser.add_argument("--split", default="test")
-    parser.add_argument("--field", help="use only images of this field of the data set")
+    add_source(parser, required=True)
     parser.add_argument("--most", type=int, default=14, help="images")
     parser.add_argument("--regions", type=int, default=8)
     args = parser.parse_args()
-    if args.pairs is not None:
-        images = [
-            one
-            for one in read_numbered(args.pairs)
-            if not args.only or one[0] in args.only
-        ]
-    else:
-        listed = list_images(args.data, args.split)
-        images = [(x.name, *x.read()) for x in listed if x.field == args.field]
-    images = images[: args.most]
+    images = read_images(args)[: args.most]
     predictor = load_model(DEFAULT_MODEL)
     looks = [
         look_at(image if image.ndim == 3 else image[..., None], predictor)

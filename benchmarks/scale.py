@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
+from memory import kilobytes
 from napari_nucleiseg.core.segment.pipeline import segment
 from napari_nucleiseg.io.lazy_images import open_image
 from napari_nucleiseg.io.sample_data import load_sample
@@ -52,11 +53,9 @@ def write_mosaic(path: Path, side: int) -> None:
     tifffile.imwrite(path, image, tile=(512, 512), bigtiff=True)
 
 
-def memory(name: str) -> float:
-    """Return the resident memory of this process, MB: VmRSS now, VmHWM at its peak."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    line = next(line for line in status.splitlines() if line.startswith(name))
-    return int(line.split()[1]) / 1e3
+def memory(what: str) -> float:
+    """Return the memory held, MB; see `kilobytes`."""
+    return kilobytes(what) / 1e3
 
 
 def run_one(path: Path, way: str, network: bool) -> dict[str, float]:

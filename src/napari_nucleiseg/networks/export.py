@@ -15,6 +15,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from napari_nucleiseg.networks.subpixel import without_transposed
+
 
 def _to_half(values: np.ndarray) -> np.ndarray:
     """Round to what half precision can hold; stays float32."""
@@ -89,8 +91,6 @@ def _converter(network: keras.Model) -> Any:
             f"{keras.backend.backend()}. Load the saved network there and export it."
         )
     import tensorflow as tf
-
-    from napari_nucleiseg.networks.subpixel import without_transposed
 
     network = without_transposed(network)
     shape = (1, None, None, network.input_shape[-1])
