@@ -87,8 +87,12 @@ def test_napari_is_killed_in_a_round_and_another_window_resumes_it(
     qtbot.waitUntil(lambda: not run.owner, timeout=PATIENCE)
     done = [row["epoch"] for row in run.history]
     assert 0 < done[-1] < 12
-    widget.enterEvent(None)  # the mouse comes
-    assert widget.interrupted.isVisible()
+
+    def is_offered():
+        widget.enterEvent(None)  # the mouse comes
+        return widget.interrupted.isVisible()
+
+    qtbot.waitUntil(is_offered, timeout=PATIENCE)
     assert "saved up to its last full epoch" in widget.interrupted.line.text()
     assert "held-out nuclei" in widget.interrupted.line.text()
     assert [row["epoch"] for row in widget.interrupted.curves.rows] == done

@@ -174,7 +174,9 @@ class TeachWidget(TestingShell):
         """Show what has become of a round that another window was at."""
         project = self.projects.project
         busy = "" if project is None else project.busy
-        if self._busy and not busy:
+        waits = project is not None and not busy and project.interrupted is not None
+        changed = waits == self.interrupted.isHidden()
+        if (self._busy and not busy) or changed:
             self._on_project_changed()
         self._busy = busy
 
