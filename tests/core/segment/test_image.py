@@ -151,6 +151,20 @@ def test_few_bright_nuclei_on_plain_black_are_kept():
     assert out.sum() == 9
 
 
+def test_defective_pixels_on_a_flat_ground_are_no_signal():
+    plane = np.full((300, 300, 1), 8, np.uint8)
+    rng = np.random.default_rng(0)
+    plane[rng.integers(0, 300, 9), rng.integers(0, 300, 9)] = 255
+    contrast = Contrast.of(plane)
+    assert contrast.constant
+    assert contrast.extreme == 9
+    assert not contrast.stretch(plane).any()
+    plane[100:107, 100:107] = 90  # a nucleus, though hardly a thousandth of the image
+    contrast = Contrast.of(plane)
+    assert (contrast.low, contrast.high) == (8, 90)
+    assert contrast.stretch(plane)[103, 103] == 1
+
+
 def test_a_constant_image_is_zero():
     assert not normalise(np.full((5, 5, 3), 7.0, np.float32)).any()
 

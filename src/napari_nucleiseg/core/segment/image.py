@@ -106,9 +106,10 @@ class Contrast:
             low[channel], high[channel] = np.percentile(
                 values, (LOW_PERCENTILE, HIGH_PERCENTILE)
             )
-            # A few bright nuclei on a black ground can lie above the upper percentile.
             if high[channel] <= low[channel]:
-                low[channel], high[channel] = least, most
+                low[channel], high[channel] = _range_of_few(
+                    plane[..., channel], float(low[channel])
+                )
             far = EXTREME * (high[channel] - low[channel])
             if most - high[channel] > far or low[channel] - least > far:
                 outside = (values > high[channel] + far) | (values < low[channel] - far)
@@ -147,6 +148,21 @@ class Contrast:
             np.clip(values, self.low, self.high, out=values)
             out[rows] = (values - self.low) / self.span
         return out
+
+
+def _range_of_few(channel: np.ndarray, ground: float) -> tuple[float, float]:
+    """Return the range of a channel ``(y, x)`` of which nearly all is one value.
+
+    A few nuclei can lie above the upper percentile. Single pixels do not count: there
+    are defective ones in many a camera.
+    """
+    # Seldom needed, and slow to import.
+    from scipy import ndimage as ndi
+
+    values = channel.astype(np.float64)
+    values[~(np.abs(values) <= LARGEST) | _no_data(values)] = ground
+    smooth = ndi.median_filter(values, 3, mode="reflect")
+    return float(smooth.min()), float(smooth.max())
 
 
 def _no_data(values: np.ndarray) -> np.ndarray:
