@@ -20,6 +20,11 @@ MAPS = ("nucleus", "distance", "contact", "offset_y", "offset_x", "size")
 #: levels cost next to no time.
 FILTERS = (24, 48, 96, 160, 256)
 
+#: Residual blocks of each level on the way down and on the way up, and the filters
+#: between the two convolutions of one.
+DOWN_BLOCKS, UP_BLOCKS = (0, 1, 1, 2, 1), (0, 1, 1, 2)
+INNER = (24, 48, 96, 64, 64)
+
 #: Weights of the losses of the offsets and of the size beside that of the other maps.
 OFFSET_SHARE, SIZE_SHARE = 0.5, 0.15
 
@@ -42,10 +47,40 @@ def _conv(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
     return layers.Activation("relu", name=f"{name}_relu")(x)
 
 
+def _blocks(x: keras.KerasTensor, count: int, inner: int, name: str) -> Any:
+    """Add residual blocks, each of which changes nothing before it has learnt."""
+    from keras import layers
+
+    width = x.shape[-1]
+    for number in range(count):
+        block = f"{name}_block{number}"
+        y = _conv(x, inner, f"{block}a")
+        y = layers.Conv2D(
+            width,
+            3,
+            padding="same",
+            use_bias=False,
+            kernel_initializer="he_normal",
+            name=f"{block}b_conv",
+        )(y)
+        y = layers.BatchNormalization(
+            momentum=0.97, gamma_initializer="zeros", name=f"{block}b_norm"
+        )(y)
+        x = layers.Add(name=f"{block}_add")([x, y])
+        x = layers.Activation("relu", name=f"{block}_relu")(x)
+    return x
+
+
 def build_unet(
-    *, channels: int = 3, maps: int = len(MAPS), filters: Sequence[int] = FILTERS
+    *,
+    channels: int = 3,
+    maps: int = len(MAPS),
+    filters: Sequence[int] = FILTERS,
+    inner: Sequence[int] = INNER,
+    down_blocks: Sequence[int] = DOWN_BLOCKS,
+    up_blocks: Sequence[int] = UP_BLOCKS,
 ) -> keras.Model:
-    """Build a U-Net [1]_ that works at half resolution inside.
+    """Build a U-Net [1]_ with residual blocks [2]_ that works at half resolution.
 
     The first convolution halves the image (4x4, stride 2) and the last one doubles
     it back (transposed, 4x4), so that no convolution runs at full resolution: on a
@@ -60,6 +95,10 @@ def build_unet(
         Output maps.
     filters : sequence of int
         Filters of each level, finest first.
+    inner : sequence of int
+        Filters between the two convolutions of a level's residual blocks.
+    down_blocks, up_blocks : sequence of int
+        Residual blocks of each level, finest first, on the way down and up.
 
     Returns
     -------
@@ -71,6 +110,7 @@ def build_unet(
     ----------
     .. [1] O. Ronneberger, P. Fischer, T. Brox, "U-Net: Convolutional Networks for
        Biomedical Image Segmentation", MICCAI 2015.
+    .. [2] K. He et al., "Deep Residual Learning for Image Recognition", CVPR 2016.
     """
     import keras
     from keras import layers
@@ -93,6 +133,7 @@ def build_unet(
             x = layers.MaxPooling2D(2, name=f"down{level}_pool")(x)
             x = _conv(x, width, f"down{level}a")
         x = _conv(x, width, f"down{level}b")
+        x = _blocks(x, down_blocks[level], inner[level], f"down{level}")
         skips.append(x)
     for level in range(len(filters) - 2, -1, -1):
         width = filters[level]
@@ -102,6 +143,7 @@ def build_unet(
         x = layers.Concatenate(name=f"up{level}_join")([x, skips[level]])
         x = _conv(x, width, f"up{level}a")
         x = _conv(x, width, f"up{level}b")
+        x = _blocks(x, up_blocks[level], inner[level], f"up{level}")
     x = layers.Conv2DTranspose(
         maps, 4, strides=2, padding="same", activation="sigmoid", name="maps"
     )(x)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 
@@ -10,6 +14,7 @@ from napari_nucleiseg.core.params import InstanceSettings
 from napari_nucleiseg.core.segment.blocks.basins import Basins, find_basins
 from napari_nucleiseg.core.segment.blocks.grid import (
     MapSource,
+    Window,
     plan_blocks,
     within,
 )
@@ -20,6 +25,11 @@ from napari_nucleiseg.core.segment.figures import NucleusFigures
 #: Side of a block where maps and labels are in memory, pixels: what is needed for one
 #: takes less memory then, and no more time.
 SMALL_BLOCK = 512
+
+#: As many blocks at once as there are processors, but no more than this.
+_THREADS = 4
+
+_Done = TypeVar("_Done")
 
 
 class Flooded:
@@ -87,9 +97,14 @@ def separate(
     found = None if flooded is None else flooded.by(settings.probability)
     if found is None:
         found = []
-        for done, window in enumerate(blocks):
+        on_block(0, total)
+
+        def find(window: Window) -> Basins:
+            return find_basins(maps, window, settings, scale=scale)
+
+        for done, each in enumerate(_in_threads(find, blocks), 1):
+            found.append(each)
             on_block(done, total)
-            found.append(find_basins(maps, window, settings, scale=scale))
         if flooded is not None:
             flooded.note(settings.probability, found)
     nuclei = join_basins(found, settings.separation, settings.min_area or 0)
@@ -98,10 +113,37 @@ def separate(
         labels[each.window] = nuclei.table(each.ids)[each.labels]
     del found
     figures = NucleusFigures.none(nuclei.count)
-    for done, window in enumerate(blocks, start=len(blocks)):
-        on_block(done, total)
+
+    def fill(window: Window) -> tuple[Window, np.ndarray, Window]:
         # A hole that one block has filled in part is a hole to the next one still.
         settled, frame = settle(labels.__getitem__, window, shape, widest_hole(scale))
-        labels[window] = settled[within(window, frame)]
-        figures.add(settled, maps.read(window), within(window, frame))
+        inside = within(window, frame)
+        labels[window] = settled[inside]
+        return window, settled, inside
+
+    filled = _in_threads(fill, blocks)
+    for done, (window, settled, inside) in enumerate(filled, len(blocks) + 1):
+        figures.add(settled, maps.read(window), inside)
+        on_block(done, total)
     return labels, figures
+
+
+def _in_threads(
+    work: Callable[[Window], _Done], blocks: Sequence[Window]
+) -> Iterator[_Done]:
+    """Yield what is done of each block, in their order."""
+    threads = min(_THREADS, os.cpu_count() or 1, len(blocks))
+    if threads == 1:
+        yield from map(work, blocks)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        running: deque[Future[_Done]] = deque()
+        try:
+            for window in blocks:
+                running.append(pool.submit(work, window))
+                if len(running) > threads:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
