@@ -54,8 +54,7 @@ _ROWS = 64
 
 
 def quantise(maps: np.ndarray) -> np.ndarray:
-    """Return what nuclei are told apart by, without the size, as uint8: 255 for 1."""
-    maps = maps[..., : len(MAPS)]
+    """Return maps in 0-1 as uint8, 255 for 1."""
     out = np.empty(maps.shape, np.uint8)
     for start in range(0, len(maps), _ROWS):
         rows = slice(start, start + _ROWS)
@@ -190,7 +189,7 @@ class Runner:
         view = _View(plane, self._contrast(index), scale, self._spec)
         seen = self._spare.pop((index, scale), None)
         if seen is not None:
-            seen = mirror_pad(seen, view.plan.padded)
+            seen = mirror_pad(seen[..., : len(MAPS)], view.plan.padded)
         # A look is the first of the ways.
         left = self._ways if seen is None else self._ways[1:]
         each = len(view.plan.tiles)
@@ -199,7 +198,8 @@ class Runner:
         def maps_of(tile: Tile) -> np.ndarray:
             if not left:
                 return seen[tile.window]  # type: ignore[index]
-            maps = self._predict(view.read(tile), left)
+            # Without the size.
+            maps = self._predict(view.read(tile), left)[..., : len(MAPS)]
             if seen is None:
                 return maps
             return (seen[tile.window] + len(left) * maps) / len(self._ways)
