@@ -280,6 +280,36 @@ def test_it_goes_to_a_colleague_as_one_file(tmp_path, sample, taught, own_models
         import_project(file, there.folder)
 
 
+def test_where_the_models_cannot_be_written_a_round_still_waits(
+    tmp_path, sample, taught, monkeypatch
+):
+    project = Project.create(tmp_path / "mine")
+    project.add([part(sample, np.s_[:])])
+    project.teach(keep=True)
+    kept = project.published
+    projects.execute(project.prepare())
+    project = Project(project.folder)
+    project.tidy()
+    assert project.waiting
+
+    def fail(*args):
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(projects, "publish", fail)
+        broken.setattr(projects, "withdraw", fail)
+        with pytest.raises(OSError, match="Read-only"):
+            project.keep()
+        assert Project(project.folder).waiting
+        project.back()  # the one that waited
+        with pytest.raises(OSError, match="Read-only"):
+            project.back()
+    again = Project(project.folder)
+    assert [one.state for one in again.rounds] == ["kept", "refused"]
+    assert again.model.card.name == "mine-1"
+    assert again.published.folder == kept.folder
+
+
 def test_a_file_that_was_tampered_with_is_refused(tmp_path, sample, taught):
     project = Project.create(tmp_path / "mine")
     project.add([part(sample, np.s_[:])])

@@ -310,9 +310,18 @@ class Project(ProjectFolder):
         -------
         Model
             As it is in the list of models, under the project's name.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; then the round still waits.
         """
         self._settle("kept")
-        return self._publish()
+        try:
+            return self._publish()
+        except OSError:
+            self._settle("waiting")
+            raise
 
     def back(self) -> Model:
         """Go back to the model before: of the last round that waits or was kept.
@@ -321,12 +330,22 @@ class Project(ProjectFolder):
         -------
         Model
             The project's now: an earlier round's, or the base.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; then all is as it was.
         """
         for one in reversed(self.rounds):
             if one.state in ("waiting", "kept"):
                 self._settle("refused", model=one.model)
+                try:
+                    model = self._publish() if one.state == "kept" else self.model
+                except OSError:
+                    self._settle(one.state, model=one.model)
+                    raise
                 shutil.rmtree(self.folder / MODELS / one.model, ignore_errors=True)
-                return self._publish() if one.state == "kept" else self.model
+                return model
         return self.model
 
     def _settle(
