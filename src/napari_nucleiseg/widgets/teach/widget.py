@@ -70,6 +70,9 @@ class TeachWidget(TestingShell):
         Given by napari.
     """
 
+    #: Below Segment in a small window, the button that teaches still shows.
+    LEAST_HEIGHT = 210
+
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer, title=TITLE, button=TITLE, tip=_TIP)
         self._taught: Taught | None = None
