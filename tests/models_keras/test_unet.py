@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from napari_nucleiseg.networks.generalist import FILTERS, MAPS, build_unet
+from napari_nucleiseg.networks.generalist import (
+    FILTERS,
+    GENERALIST,
+    MAPS,
+    build_unet,
+)
 from napari_nucleiseg.networks.unet import build_plain_unet
 
 
@@ -22,8 +27,19 @@ def test_other_channels_and_maps():
     assert maps.shape == (1, 8, 8, 2)
 
 
-def test_the_default_network_takes_the_tiles_that_models_are_cut_into():
-    network = build_unet()
+def test_residual_blocks_change_nothing_before_they_have_learnt():
+    plain = build_unet(filters=(4, 8))
+    deep = build_unet(filters=(4, 8), inner=(4, 6), down_blocks=(1, 2), up_blocks=(1,))
+    for layer in plain.layers:
+        deep.get_layer(layer.name).set_weights(layer.get_weights())
+    image = np.random.default_rng(0).random((1, 16, 16, 3), dtype=np.float32)
+    expected = plain.predict_on_batch(image)
+    assert np.allclose(deep.predict_on_batch(image), expected, atol=1e-6)
+    assert deep.count_params() > plain.count_params()
+
+
+def test_the_bundled_network_takes_the_tiles_that_models_are_cut_into():
+    network = GENERALIST.builder()
     assert 2 ** len(FILTERS) == 32
     maps = network.predict_on_batch(np.zeros((1, 32, 64, 3), np.float32))
     assert maps.shape == (1, 32, 64, len(MAPS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleiseg.core.segment.maps import DOUBLINGS, MEDIUM, REACH
@@ -76,9 +77,9 @@ def build_unet(
     channels: int = 3,
     maps: int = len(MAPS),
     filters: Sequence[int] = FILTERS,
-    inner: Sequence[int] = INNER,
-    down_blocks: Sequence[int] = DOWN_BLOCKS,
-    up_blocks: Sequence[int] = UP_BLOCKS,
+    inner: Sequence[int] = (),
+    down_blocks: Sequence[int] = (),
+    up_blocks: Sequence[int] = (),
 ) -> keras.Model:
     """Build a U-Net [1]_ with residual blocks [2]_ that works at half resolution.
 
@@ -96,9 +97,10 @@ def build_unet(
     filters : sequence of int
         Filters of each level, finest first.
     inner : sequence of int
-        Filters between the two convolutions of a level's residual blocks.
+        Filters between the two convolutions of a level's residual blocks, finest first.
     down_blocks, up_blocks : sequence of int
-        Residual blocks of each level, finest first, on the way down and up.
+        Residual blocks of each level, finest first, on the way down and up; none of
+        those that are not given.
 
     Returns
     -------
@@ -133,7 +135,8 @@ def build_unet(
             x = layers.MaxPooling2D(2, name=f"down{level}_pool")(x)
             x = _conv(x, width, f"down{level}a")
         x = _conv(x, width, f"down{level}b")
-        x = _blocks(x, down_blocks[level], inner[level], f"down{level}")
+        if level < len(down_blocks):
+            x = _blocks(x, down_blocks[level], inner[level], f"down{level}")
         skips.append(x)
     for level in range(len(filters) - 2, -1, -1):
         width = filters[level]
@@ -143,7 +146,8 @@ def build_unet(
         x = layers.Concatenate(name=f"up{level}_join")([x, skips[level]])
         x = _conv(x, width, f"up{level}a")
         x = _conv(x, width, f"up{level}b")
-        x = _blocks(x, up_blocks[level], inner[level], f"up{level}")
+        if level < len(up_blocks):
+            x = _blocks(x, up_blocks[level], inner[level], f"up{level}")
     x = layers.Conv2DTranspose(
         maps, 4, strides=2, padding="same", activation="sigmoid", name="maps"
     )(x)
@@ -200,7 +204,9 @@ GENERALIST = register(
     Architecture(
         name="generalist",
         title="U-Net for cells and dense tissue (the built-in model's)",
-        builder=build_unet,
+        builder=partial(
+            build_unet, inner=INNER, down_blocks=DOWN_BLOCKS, up_blocks=UP_BLOCKS
+        ),
         maps=MAPS,
         targets=MAPS,
         loss=generalist_loss,
