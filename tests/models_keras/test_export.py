@@ -11,7 +11,7 @@ from napari_nucleiseg.models.engines import ProcessorNetwork
 from napari_nucleiseg.models.predictor import complete_maps, load_model
 from napari_nucleiseg.models.registry import find_model
 from napari_nucleiseg.networks.export import to_lite
-from napari_nucleiseg.networks.generalist import build_unet
+from napari_nucleiseg.networks.generalist import GENERALIST
 from napari_nucleiseg.training.run_folder import Order
 from napari_nucleiseg.training.saving import load_network, save_network
 
@@ -51,7 +51,7 @@ def test_a_model_that_goes_on_from_another_takes_its_calibration(tiny, tmp_path)
 
 
 def test_the_bundled_network_is_the_one_that_is_built():
-    built, bundled = build_unet(), load_network("nuclei")
+    built, bundled = GENERALIST.builder(), load_network("nuclei")
     assert [w.shape for w in built.weights] == [w.shape for w in bundled.weights]
 
 
