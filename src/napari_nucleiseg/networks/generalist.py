@@ -216,6 +216,6 @@ GENERALIST = register(
         tile=512,
         left=(0.87, 1.19),
         int8=True,
-        seconds_per_megapixel=3.9,
+        seconds_per_megapixel=5.0,
     )
 )
