@@ -279,7 +279,7 @@ def test_three_rounds_make_it_better_on_images_it_has_not_seen(loop, qtbot):
     assert nuclei == sorted(nuclei)  # a frame may hold what is known already
     assert nuclei[-1] > nuclei[1] > 0
     assert project.note.params == params
-    assert before < 0.4
+    assert before < 0.45
     assert score(project.model) > before + 0.1
 
 
