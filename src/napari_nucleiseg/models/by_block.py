@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from napari_nucleiseg.core.segment.blocks.grid import (
     MapSource,
     within,
 )
+from napari_nucleiseg.core.segment.blocks.threads import MOST_THREADS, in_threads
 from napari_nucleiseg.core.segment.image import Window
 from napari_nucleiseg.core.segment.instances import MAPS
 from napari_nucleiseg.core.segment.lazy import LazyPlanes
@@ -47,10 +48,6 @@ from napari_nucleiseg.io.lazy_images import LazyImage
 from napari_nucleiseg.models.block_plan import BlockPlan, hash_image, hash_pixels
 from napari_nucleiseg.models.predictor import LitePredictor, load_model
 from napari_nucleiseg.models.recipe import SavedRecipe
-
-#: So many blocks are done at once at most: while the network runs for one, which it
-#: does on all processors, the nuclei of others are separated, each on one.
-_THREADS = 4
 
 #: Blocks whose maps are kept in memory while others are read.
 _MAPS_KEPT = 12
@@ -254,9 +251,6 @@ class _Blocks:
 
     def do(self, mine: Sequence[int]) -> None:
         """Do these blocks, as far as they are not done."""
-        threads = min(_THREADS, self._threads)
-        maps, plane = None, -1
-        running: deque[Future[None]] = deque()
         # First: how long it takes cannot be told from what was done before.
         left = []
         for at, index in enumerate(mine):
@@ -266,26 +260,24 @@ class _Blocks:
                 self._monitor.report(Progress(stage, at, len(mine)))
             if not self._is_done(index):
                 left.append(index)
-        before = len(mine) - len(left)
-        with ThreadPoolExecutor(threads) as pool:
-            try:
-                for done, index in enumerate(left, start=before):
-                    self._report(done - len(running), len(mine))
-                    at = index // len(self._windows)
-                    if maps is None or at != plane:
-                        made = self._runner.maps_of(
-                            at, self._plan.scale, on_tile=lambda _: self._check()
-                        )
-                        maps, plane = KeptMaps(self._plan, self._files, at, made), at
-                    running.append(pool.submit(self._find, maps, index))
-                    if len(running) >= threads:
-                        running.popleft().result()
-                while running:
-                    self._report(len(mine) - len(running), len(mine))
-                    running.popleft().result()
-            finally:
-                pool.shutdown(cancel_futures=True)
-        self._report(len(mine), len(mine))
+        before, threads = len(mine) - len(left), min(MOST_THREADS, self._threads)
+        self._report(before, len(mine))
+        # While the network runs for one, which it does on all processors, the nuclei
+        # of others are separated, each on one.
+        found = in_threads(lambda one: self._find(*one), self._with_maps(left), threads)
+        with closing(found):
+            for done, _ in enumerate(found, before + 1):
+                self._report(done, len(mine))
+
+    def _with_maps(self, blocks: Iterable[int]) -> Iterator[tuple[KeptMaps, int]]:
+        """Yield blocks, each with what gives the maps of its plane."""
+        for plane, here in groupby(blocks, lambda index: index // len(self._windows)):
+            made = self._runner.maps_of(
+                plane, self._plan.scale, on_tile=lambda _: self._check()
+            )
+            maps = KeptMaps(self._plan, self._files, plane, made)
+            for index in here:
+                yield maps, index
 
     def _check(self) -> None:
         check_cancelled(self._monitor)

@@ -17,6 +17,7 @@ from napari_nucleiseg.core.segment.blocks.basins import MARGIN, find_basins
 from napari_nucleiseg.core.segment.blocks.grid import BLOCK, ArrayMaps
 from napari_nucleiseg.core.segment.blocks.separating import separate
 from napari_nucleiseg.core.segment.blocks.settling import widest_hole
+from napari_nucleiseg.core.segment.blocks.threads import MOST_THREADS
 from napari_nucleiseg.core.segment.image import (
     LARGE,
     Resizing,
@@ -54,9 +55,6 @@ _TABLE = 2.0
 
 #: What a region without blocks covers is counted in squares of this side, pixels.
 _CELL = 64
-
-#: So many blocks are done at once at most; see `by_block`.
-_THREADS = 4
 
 #: What is timed is timed so often, and the shortest time counts.
 _TIMES = 3
@@ -270,7 +268,7 @@ def time_window(
 
         block = _time(do_block) / pixels * (wide / BLOCK) ** 2
         # Where there are cores for several blocks, half of them wait for the network.
-        block /= max(1.0, min(_THREADS, os.cpu_count() or 1) / 2)
+        block /= max(1.0, min(MOST_THREADS, os.cpu_count() or 1) / 2)
     look = 0.0
     if params.diameter is None:
         share = min(len(tiles), (SPREAD * WINDOW) ** 2 / math.prod(tile.shape[1:3]))

@@ -33,7 +33,10 @@ OFFSET_SHARE, SIZE_SHARE = 0.5, 0.15
 SMOOTH = 0.1
 
 
-def _conv(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
+def _conv_norm(
+    x: keras.KerasTensor, filters: int, name: str, scale: str = "ones"
+) -> keras.KerasTensor:
+    """Add a convolution and its normalisation, which is scaled so at first."""
     from keras import layers
 
     x = layers.Conv2D(
@@ -44,29 +47,27 @@ def _conv(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
         kernel_initializer="he_normal",
         name=f"{name}_conv",
     )(x)
-    x = layers.BatchNormalization(momentum=0.97, name=f"{name}_norm")(x)
-    return layers.Activation("relu", name=f"{name}_relu")(x)
+    return layers.BatchNormalization(
+        momentum=0.97, gamma_initializer=scale, name=f"{name}_norm"
+    )(x)
 
 
-def _blocks(x: keras.KerasTensor, count: int, inner: int, name: str) -> Any:
+def _conv(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
+    from keras import layers
+
+    return layers.Activation("relu", name=f"{name}_relu")(_conv_norm(x, filters, name))
+
+
+def _blocks(
+    x: keras.KerasTensor, count: int, inner: int, name: str
+) -> keras.KerasTensor:
     """Add residual blocks, each of which changes nothing before it has learnt."""
     from keras import layers
 
-    width = x.shape[-1]
     for number in range(count):
         block = f"{name}_block{number}"
         y = _conv(x, inner, f"{block}a")
-        y = layers.Conv2D(
-            width,
-            3,
-            padding="same",
-            use_bias=False,
-            kernel_initializer="he_normal",
-            name=f"{block}b_conv",
-        )(y)
-        y = layers.BatchNormalization(
-            momentum=0.97, gamma_initializer="zeros", name=f"{block}b_norm"
-        )(y)
+        y = _conv_norm(y, x.shape[-1], f"{block}b", scale="zeros")
         x = layers.Add(name=f"{block}_add")([x, y])
         x = layers.Activation("relu", name=f"{block}_relu")(x)
     return x

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Callable
+from contextlib import closing
 
 import numpy as np
 
@@ -20,16 +18,12 @@ from napari_nucleiseg.core.segment.blocks.grid import (
 )
 from napari_nucleiseg.core.segment.blocks.joining import join_basins
 from napari_nucleiseg.core.segment.blocks.settling import settle, widest_hole
+from napari_nucleiseg.core.segment.blocks.threads import MOST_THREADS, in_threads
 from napari_nucleiseg.core.segment.figures import NucleusFigures
 
 #: Side of a block where maps and labels are in memory, pixels: what is needed for one
 #: takes less memory then, and no more time.
 SMALL_BLOCK = 512
-
-#: As many blocks at once as there are processors, but no more than this.
-_THREADS = 4
-
-_Done = TypeVar("_Done")
 
 
 class Flooded:
@@ -94,6 +88,7 @@ def separate(
     shape = (maps.shape[0], maps.shape[1])
     blocks = plan_blocks(shape, block)
     total = 2 * len(blocks)
+    threads = min(MOST_THREADS, os.cpu_count() or 1, len(blocks))
     found = None if flooded is None else flooded.by(settings.probability)
     if found is None:
         found = []
@@ -102,9 +97,10 @@ def separate(
         def find(window: Window) -> Basins:
             return find_basins(maps, window, settings, scale=scale)
 
-        for done, each in enumerate(_in_threads(find, blocks), 1):
-            found.append(each)
-            on_block(done, total)
+        with closing(in_threads(find, blocks, threads)) as basins:
+            for done, each in enumerate(basins, 1):
+                found.append(each)
+                on_block(done, total)
         if flooded is not None:
             flooded.note(settings.probability, found)
     nuclei = join_basins(found, settings.separation, settings.min_area or 0)
@@ -121,29 +117,8 @@ def separate(
         labels[window] = settled[inside]
         return window, settled, inside
 
-    filled = _in_threads(fill, blocks)
-    for done, (window, settled, inside) in enumerate(filled, len(blocks) + 1):
-        figures.add(settled, maps.read(window), inside)
-        on_block(done, total)
+    with closing(in_threads(fill, blocks, threads)) as filled:
+        for done, (window, settled, inside) in enumerate(filled, len(blocks) + 1):
+            figures.add(settled, maps.read(window), inside)
+            on_block(done, total)
     return labels, figures
-
-
-def _in_threads(
-    work: Callable[[Window], _Done], blocks: Sequence[Window]
-) -> Iterator[_Done]:
-    """Yield what is done of each block, in their order."""
-    threads = min(_THREADS, os.cpu_count() or 1, len(blocks))
-    if threads == 1:
-        yield from map(work, blocks)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        running: deque[Future[_Done]] = deque()
-        try:
-            for window in blocks:
-                running.append(pool.submit(work, window))
-                if len(running) > threads:
-                    yield running.popleft().result()
-            while running:
-                yield running.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
