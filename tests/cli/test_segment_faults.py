@@ -137,7 +137,7 @@ def test_a_failure_leaves_the_bar_where_it_is(tmp_path, out, quick, monkeypatch)
         monitor.report(Progress("Finding nuclei", 1, 4))
         raise ValueError("the network is gone")
 
-    monkeypatch.setattr("napari_nucleiseg.models.batch.run.segment", fail)
+    monkeypatch.setattr("napari_nucleiseg.models.batch.work.segment", fail)
     tifffile.imwrite(tmp_path / "a.tif", quick)
     done = run("segment", tmp_path / "a.tif", "--output", out)
     assert done.status == 1

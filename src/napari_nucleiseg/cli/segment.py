@@ -173,7 +173,8 @@ def _segment(args: argparse.Namespace) -> int:
     from napari_nucleiseg.io.inputs import find_images
     from napari_nucleiseg.io.label_zarr import image_of
     from napari_nucleiseg.models.batch.items import plan_files
-    from napari_nucleiseg.models.batch.run import Batch, Wanted
+    from napari_nucleiseg.models.batch.run import Batch
+    from napari_nucleiseg.models.batch.work import Wanted
     from napari_nucleiseg.models.predictor import load_model
 
     recipe = _recipe(args)

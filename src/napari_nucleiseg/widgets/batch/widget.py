@@ -14,8 +14,9 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_nucleiseg.core.monitor import Monitor, Progress, check_cancelled
 from napari_nucleiseg.models.batch.items import Item
-from napari_nucleiseg.models.batch.run import REPORT_FILE, Batch, Wanted
+from napari_nucleiseg.models.batch.run import REPORT_FILE, Batch
 from napari_nucleiseg.models.batch.watching import Outcome, SharedMonitor
+from napari_nucleiseg.models.batch.work import Wanted
 from napari_nucleiseg.models.predictor import load_model
 from napari_nucleiseg.widgets.batch.form import BatchForm
 from napari_nucleiseg.widgets.batch.opening import open_result
