@@ -172,6 +172,7 @@ def figures(scores: list[ImageScore]) -> dict:
             "precision": found["precision"],
             "recall": found["recall"],
             "F1": found["F1"],
+            "PQ": found["panoptic_quality"],
             "pixel_accuracy": found["pixel_accuracy"],
             "pixel_IoU": found["pixel_IoU"],
         }
@@ -181,14 +182,14 @@ def figures(scores: list[ImageScore]) -> dict:
 
 def table(by_split: dict) -> str:
     """Return the figures as a Markdown table."""
-    header = "split | kind | images | nuclei | AP@0.5 | @0.75 | @0.9 | mean .5:.95"
+    header = "split | kind | images | nuclei | AP@0.5 | @0.75 | @0.9 | mean .5:.95 | PQ"
     header += " | pooled AP@0.5 | pooled mean | pixel accuracy"
     rows: list[list[object]] = []
     for split, kinds in by_split.items():
         for kind, found in kinds.items():
             mean, pooled = found["per_image_mean"], found["pooled"]
             row = [split, kind, found["images"], found["nuclei"]]
-            row += [mean["AP50"], mean["AP75"], mean["AP90"], mean["mean_AP"]]
+            row += [mean[key] for key in ("AP50", "AP75", "AP90", "mean_AP", "PQ")]
             row += [pooled["AP50"], pooled["mean_AP"], mean["pixel_accuracy"]]
             rows.append(row)
     return markdown(header.split(" | "), rows)

@@ -35,6 +35,7 @@ def test_score_prints_the_figures(scored):
     assert rows["precision at IoU 0.50"] == ["1.000", "1.000"]
     assert rows["recall at IoU 0.50"] == ["0.750", "0.667"]
     assert rows["F1 at IoU 0.50"] == ["0.833", "0.800"]
+    assert rows["panoptic quality"] == ["0.833", "0.800"]
     assert rows["pixel accuracy"] == ["0.955", "0.955"]
     assert rows["pixel IoU"] == ["0.750", "0.667"]
 

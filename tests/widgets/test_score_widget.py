@@ -76,6 +76,7 @@ def test_a_user_scores_labels(docked, qtbot):
     score(qtbot, docked)
     widget, table = docked.widget, docked.widget.table
     assert table.isVisible()
+    wanted = score_image(truth, found)
     shown = {name: table.text(name) for name, _, _ in FIGURES}
     assert shown == {
         "True nuclei": "6",
@@ -83,6 +84,7 @@ def test_a_user_scores_labels(docked, qtbot):
         "Precision": "0.286",
         "Recall": "0.333",
         "F1": "0.308",
+        "PQ": f"{wanted.panoptic_quality():.3f}",
         "Matched": "2",
         "Missed": "1",
         "False": "1",
@@ -91,7 +93,6 @@ def test_a_user_scores_labels(docked, qtbot):
         "Pieces": "3",
         "Misshapen": "1",
     }
-    wanted = score_image(truth, found)
     assert table.text("0.50") == f"{wanted.average_precision(0.5):.3f}"
     assert table.text("0.90") == f"{wanted.average_precision(0.9):.3f}"
     assert table.text("mean") == f"{wanted.mean_average_precision():.3f}"

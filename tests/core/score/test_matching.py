@@ -67,12 +67,23 @@ def test_merged_nuclei_are_one_hit_at_most():
     assert score.average_precision() == pytest.approx(1 / 2)
 
 
+def test_panoptic_quality_is_f1_times_the_mean_overlap_of_what_matches():
+    truth = boxes((0, 10), (15, 25), (30, 40))
+    # One to the pixel, one with IoU 8/10, one that is missed; and a false one.
+    score = score_image(truth, boxes((0, 10), (15, 23), (26, 29)))
+    assert score.panoptic_quality() == pytest.approx(2 / 3 * (1 + 0.8) / 2)
+    summary = summarise([score, score_image(truth, truth)])
+    assert summary["pooled"]["panoptic_quality"] == pytest.approx(2 * 4.8 / 12)
+    assert summary["per_image_mean"]["panoptic_quality"] == pytest.approx(1.6 / 2)
+
+
 def test_nothing_to_find_and_nothing_found_is_perfect():
     blank = np.zeros((5, 5), int)
     score = score_image(blank, blank)
     assert score.average_precision() == score.mean_average_precision() == 1
     figures = summarise([score])["pooled"]
     assert figures["precision"] == figures["recall"] == figures["F1"] == 1
+    assert figures["panoptic_quality"] == 1
     assert figures["pixel_accuracy"] == figures["pixel_IoU"] == 1
 
 

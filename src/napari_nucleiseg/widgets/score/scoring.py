@@ -35,6 +35,11 @@ FIGURES = (
         "Twice the matched nuclei over the true and found ones.",
     ),
     (
+        "PQ",
+        "panoptic_quality",
+        "Panoptic quality: F1 times the mean IoU of the matched nuclei.",
+    ),
+    (
         "Matched",
         "matched",
         "True nuclei paired one to one with a found nucleus of IoU 0.5 or more.",
