@@ -193,9 +193,8 @@ def classify(
     true_iou, predicted_iou, partners = np.zeros(n), np.zeros(m), np.zeros(n, np.int64)
     np.maximum.at(true_iou, rows, iou.data)
     np.maximum.at(predicted_iou, columns, iou.data)
-    # Overlapping pairs are sorted by row, then column.
-    at = np.searchsorted(rows * m + columns, matched_rows * m + matched_columns)
-    true_iou[matched_rows] = predicted_iou[matched_columns] = iou.data[at]
+    matched_iou = found.iou_of(matched_rows, matched_columns)
+    true_iou[matched_rows] = predicted_iou[matched_columns] = matched_iou
     partners[matched_rows] = found.predicted_ids[matched_columns]
     true_fates = np.select(
         [

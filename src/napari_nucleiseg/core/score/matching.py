@@ -131,6 +131,13 @@ class Overlaps:
         shape = (self.true_ids.size, self.predicted_ids.size)
         return coo_array((self.shared / union, (self.rows, self.columns)), shape=shape)
 
+    def iou_of(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Return the IoU of pairs that overlap, such as those that `match` returns."""
+        m = self.predicted_ids.size
+        # Overlapping pairs are sorted by row, then column.
+        at = np.searchsorted(self.rows * m + self.columns, rows * m + columns)
+        return np.asarray(self.iou().data[at])
+
 
 def find_overlaps(
     truth: np.ndarray, prediction: np.ndarray, *, known: np.ndarray | None = None
@@ -238,7 +245,7 @@ def score_image(
     iou = found.iou()
     pairs = [match(iou, t) for t in THRESHOLDS]
     matched = tuple(int(rows.size) for rows, _ in pairs)
-    overlap = float(iou.tocsr()[pairs[0]].sum()) if matched[0] else 0.0
+    overlap = float(found.iou_of(*pairs[0]).sum())
     t, p = truth > 0, prediction > 0
     if known is not None:
         inside = np.asarray(known, bool)

@@ -69,7 +69,7 @@ def write_report(path: Path, batch: Batch) -> None:
     """
     there = [x for x in batch.outcomes if x.state in ("done", "skipped")]
     measured = batch.recipe.measure is not None
-    nuclei, images = batch.tables.collect() if measured else (None, None)
+    nuclei, images = batch.work.tables.collect() if measured else (None, None)
     parts = [
         f"<h1>Nuclei: {_escaped('/'.join(batch.folder.absolute().parts[-2:]))}</h1>",
         f"<p>{_sentence(batch, there)}</p>",
@@ -224,7 +224,7 @@ def _least_certain(batch: Batch, there: Sequence[Outcome]) -> str:
         return "<p>The confidence of these nuclei is not known.</p>"
     figures = []
     for mean, outcome in judged[:_LEAST_CERTAIN]:
-        item, file = outcome.item, batch.ledger.picture(outcome.item.name)
+        item, file = outcome.item, batch.work.ledger.picture(outcome.item.name)
         picture = f'<img alt="" src="{_embedded(file.read_bytes())}">'
         unsure = int(np.sum(np.array(outcome.entry.confidence) < 0.5))  # type: ignore[union-attr]
         text = (

@@ -11,9 +11,6 @@ from napari_nucleiseg.core.monitor import Cancelled, Monitor, Progress
 from napari_nucleiseg.io.atomic import make_folder, reason_of
 from napari_nucleiseg.io.inputs import CONTACT_SHEET
 from napari_nucleiseg.models.batch.items import Item
-from napari_nucleiseg.models.batch.ledger import (
-    Entry,
-)
 from napari_nucleiseg.models.batch.watching import (
     Following,
     Outcome,
@@ -65,24 +62,10 @@ class Batch:
     ) -> None:
         self.items, self.folder, self.recipe = items, folder, recipe
         self.wanted = wanted or Wanted()
-        self._work = ImageWork(folder, recipe, self.wanted)
-        self.ledger, self.tables = self._work.ledger, self._work.tables
+        # What is done with one image, and what is known of it.
+        self.work = ImageWork(folder, recipe, self.wanted)
         self.outcomes: list[Outcome] = []
         self.summary = ""
-
-    # ---- what is done ---------------------------------------------------------------
-
-    def is_done(self, item: Item) -> bool:
-        """Return whether an image's labels are there, made of this image and like this.
-
-        Labels that someone else has written since, or made by an older version, are
-        left as they are.
-        """
-        return self._work.is_done(item)
-
-    def known_of(self, item: Item) -> tuple[Entry | None, str]:
-        """Return what is known of an image that is done, and what to say of it."""
-        return self._work.known_of(item)
 
     # ---- running --------------------------------------------------------------------
 
@@ -135,11 +118,11 @@ class Batch:
         try:
             if item.problem:
                 raise ValueError(item.problem)
-            if not again and self.is_done(item):
-                entry = self._work.take_up(item)
+            if not again and self.work.is_done(item):
+                entry = self.work.take_up(item)
                 outcome = Outcome(item, "skipped", entry)
             else:
-                entry = self._work.segment(item, watch.begin(item))
+                entry = self.work.segment(item, watch.begin(item))
                 outcome = Outcome(item, "done", entry)
         except Cancelled:
             raise
@@ -158,7 +141,7 @@ class Batch:
         todo = [
             i
             for i, item in enumerate(self.items)
-            if not item.problem and (again or not self.is_done(item))
+            if not item.problem and (again or not self.work.is_done(item))
         ]
         how = {"folder": self.folder, "recipe": self.recipe, "wanted": self.wanted}
         found: dict[int, Outcome] = {}
@@ -179,7 +162,7 @@ class Batch:
                 if i not in found:
                     found[i] = self._do(item, watch, False)
                 elif found[i].state == "done":
-                    self._work.take_up(item)
+                    self.work.take_up(item)
         finally:
             self.outcomes += [found[i] for i in sorted(found)]
 
@@ -191,13 +174,13 @@ class Batch:
             self.recipe.on_engine().write(self.folder / RECIPE_FILE)
         if not there:
             return
-        if self._work.measures:
-            self.tables.conditions = self._conditions()
-            self.summary = self.tables.write()
+        if self.work.measures:
+            self.work.tables.conditions = self._conditions()
+            self.summary = self.work.tables.write()
         if self.wanted.sheet:
             from napari_nucleiseg.models.batch.sheet import write_sheet
 
-            write_sheet(self.folder / CONTACT_SHEET, there, self.ledger)
+            write_sheet(self.folder / CONTACT_SHEET, there, self.work.ledger)
         if self.wanted.report:
             from napari_nucleiseg.models.batch.report import write_report
 

@@ -95,8 +95,8 @@ class _Watch(QObject):
 
 def _row_of(batch: Batch, item: Item, again: bool, failed: str | None) -> Row:
     """Return what is known of an image, and why it failed, if it did just now."""
-    if not again and batch.is_done(item):
-        entry, words = batch.known_of(item)
+    if not again and batch.work.is_done(item):
+        entry, words = batch.work.known_of(item)
         return Row(item, "skipped", entry, words)
     if failed is not None:
         return Row(item, "failed", message=failed)
@@ -256,7 +256,7 @@ class BatchWidget(JobShell):
         else:
             self.settings_line.setText(self.form.settings_in_words(batch.recipe))
         if panel is not None:
-            picture = None if batch is None else batch.ledger.picture
+            picture = None if batch is None else batch.work.ledger.picture
             panel.show_rows(listed.rows, picture)
         self._show_left()
 
@@ -320,7 +320,7 @@ class BatchWidget(JobShell):
         if shown != [item.title for item in batch.items]:
             rows = [Row(item) for item in batch.items]
             self._listed = _Listed(self._asked(), batch, rows)
-            panel.show_rows(rows, batch.ledger.picture)
+            panel.show_rows(rows, batch.work.ledger.picture)
 
     def _on_image_begun(self, item: Item) -> None:
         panel = self._open_panel(make=False)
